@@ -1,0 +1,36 @@
+"""Errors for people: what was got, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+
+class MediadiffError(Exception):
+    """Base of every error that a person can cause and mend; the command line prints it without a traceback."""
+
+
+class UsageError(MediadiffError):
+    """A call or a flag that cannot be honoured."""
+
+
+class MediaError(MediadiffError):
+    """A media file that cannot be read or written; the message names the file and the cause."""
+
+    def __init__(self, path: object, cause: str):
+        super().__init__(f"{path}: {cause}")
+        self.path = str(path)
+        self.cause = cause
+
+
+class RecipeError(MediadiffError):
+    """A recipe with mistakes; the message lists all of them, each with its line."""
+
+
+class ModelError(MediadiffError):
+    """A model folder that is missing, damaged or made by something else."""
+
+
+class DiskFullError(MediadiffError):
+    """No room left; the message names the path, and nothing half-written stays behind."""
+
+
+class TrainingError(MediadiffError):
+    """Training cannot go on; the message says why and what to try."""
