@@ -1,0 +1,36 @@
+"""Settings of the network: the `network:` section of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
+
+Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The temporal UNet. `channels` goes from the outermost level to the innermost, where all streams meet."""
+
+    channels: Annotated[tuple[Count, ...], Len(1, 6)] = (64, 128, 256)
+    blocks: Annotated[int, Ge(1), Le(8)] = 2
+    """Residual blocks per level, each way."""
+    attention: Annotated[int, Ge(0), Le(16)] = 2
+    """Attention blocks in the trunk, at the innermost level."""
+    heads: Annotated[int, Ge(1)] = 4
+    patch: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
+    """Per stream, cells of (time, height, width) that the stem folds into channels; (1, 1, 1) where not named."""
+
+
+@dataclass(frozen=True)
+class ConditionSettings:
+    """What a clip may be asked for by: the `condition:` section of a recipe."""
+
+    label: bool = True
+    """The class, from the data's labels."""
+    caption: bool = False
+    """Text in any language, read byte by byte by a small encoder that is trained with the model."""
+    scalars: tuple[str, ...] = ()
+    """Numbers by name, columns of the data's table."""
