@@ -1,0 +1,132 @@
+"""Files that are whole or not there: written aside, synced, renamed; and their hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mediadiff.errors import DiskFullError, UsageError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_TEMP = re.compile(r"\.mediadiff-tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(\.\w{1,16})?")
+_ABANDONED = 24 * 3600.0  # seconds after which a temporary file of an unknown process counts as stale
+_in_use: set[Path] = set()
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path in the same folder, with the same ending, to write to; it becomes `path` when the block ends well.
+
+    The bytes are synced before the rename, so `path` holds the old content or the new, never a part. When the block
+    raises, nothing stays behind. Missing folders are made. Raises `DiskFullError` when there is no room left.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{_short(path.suffix)}"
+    _in_use.add(temp)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temp
+        _sync(temp)
+        os.replace(temp, path)
+        _sync(path.parent)
+    except Exception as error:
+        if _is_no_room(error):
+            raise DiskFullError(_no_room_text(path)) from error
+        raise
+    finally:
+        temp.unlink(missing_ok=True)
+        _in_use.discard(temp)
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Writes `data` whole or not at all; returns the path."""
+    with whole_file(path) as temp:
+        temp.write_bytes(data)
+    return Path(path)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Writes `text` as UTF-8, whole or not at all; returns the path."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Writes `value` as indented JSON, whole or not at all; NaN and infinity are refused. Returns the path."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of the file's bytes, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: str | Path) -> list[Path]:
+    """Removes the temporary files that killed processes of mediadiff left in `folder`; returns what was removed.
+
+    A file is ours by its name. It stays while its process lives, or, when that cannot be told (another machine), for
+    a day.
+    """
+    removed = []
+    for path in sorted(Path(folder).iterdir()):
+        named = _TEMP.fullmatch(path.name)
+        if named and path not in _in_use and _is_stale(path, named[1], int(named[2])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_stale(path: Path, host: str, process: int) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    if host == _HOST and (process == os.getpid() or not _is_alive(process)):
+        return True
+    return time.time() - path.stat().st_mtime > _ABANDONED
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _short(suffix: str) -> str:
+    return suffix if re.fullmatch(r"\.\w{1,16}", suffix, re.ASCII) else ""
+
+
+def _is_no_room(error: Exception) -> bool:
+    # safetensors reports the system's error only in its text
+    return getattr(error, "errno", None) in _NO_ROOM or f"os error {errno.ENOSPC}" in str(error)
+
+
+def _no_room_text(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path.cwd()
+    free = shutil.disk_usage(folder).free
+    return f"{path}: no room left to write it ({free / 1e6:.1f} MB free); free some space and run again"
