@@ -41,3 +41,5 @@ class SamplingSettings:
     """... and below this."""
     autoguidance: Annotated[float, Ge(0), Le(20)] = 1.0
     """Guidance by an early snapshot of the same training: 1 is none."""
+    batch: Annotated[int, Ge(1), Le(1024)] = 8
+    """Clips that the network runs at once, always: a lone clip is padded to it, so that its bytes never depend on others."""

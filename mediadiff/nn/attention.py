@@ -1,0 +1,43 @@
+"""Attention over the tokens of all streams."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mediadiff.nn.embeddings import rotate
+from mediadiff.nn.layers import zeroed
+
+PLAIN_TOKENS = 1024
+"""Up to here two matrix products and a softmax are faster than the fused kernel, whose bf16 backward is slow when short."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention of `[B, heads, tokens, features]`."""
+    if q.shape[2] > PLAIN_TOKENS:
+        return F.scaled_dot_product_attention(q, k, v)
+    weights = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(dim=-1)
+    return torch.matmul(weights, v)
+
+
+class TrunkBlock(nn.Module):
+    """Self-attention and a feed-forward layer on tokens `[B, N, C]`, scaled and shifted by each token's embedding."""
+
+    def __init__(self, channels: int, heads: int, embedding: int):
+        super().__init__()
+        self.heads = heads
+        self.modulation = zeroed(nn.Linear(embedding, 4 * channels))
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = zeroed(nn.Linear(channels, channels))
+        self.wide = nn.Linear(channels, 4 * channels)
+        self.narrow = zeroed(nn.Linear(4 * channels, channels))
+
+    def forward(self, x: Tensor, e: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        scale1, shift1, scale2, shift2 = self.modulation(e).chunk(4, dim=-1)
+        h = torch.addcmul(shift1, F.layer_norm(x, x.shape[-1:]), scale1 + 1)
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        h = attend(rotate(q, *rotation), rotate(k, *rotation), v)
+        x = x + self.out(h.transpose(1, 2).flatten(2))
+        h = torch.addcmul(shift2, F.layer_norm(x, x.shape[-1:]), scale2 + 1)
+        return x + self.narrow(F.silu(self.wide(h)))

@@ -1,0 +1,160 @@
+"""Layers of the network. Activations are 4-D and channels_last; a stream's layout says which axes lie in the plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Layout(Protocol):
+    """How a stream's `[B, C, T, H, W]` becomes the 4-D plane `[N, C, P, Q]` that convolutions see."""
+
+    temporal: bool
+    """Whether time needs a convolution of its own, because it is not in the plane."""
+
+    def fold(self, x: Tensor) -> Tensor:
+        """`[B, C, T, H, W]` to `[N, C, P, Q]`, channels_last."""
+
+    def unfold(self, x: Tensor, batch: int) -> Tensor:
+        """The way back of `fold`."""
+
+    def per_step(self, e: Tensor) -> Tensor:
+        """Values per time step `[B, T, C]` in a shape that broadcasts over `[N, C, P, Q]`."""
+
+    def tokens(self, x: Tensor, batch: int) -> Tensor:
+        """`[N, C, P, Q]` as tokens `[B, T, S, C]`, `S` places per time step."""
+
+    def from_tokens(self, x: Tensor) -> Tensor:
+        """The way back of `tokens`."""
+
+
+@dataclass(frozen=True)
+class TimeHeight:
+    """For streams of width 1, such as spectrograms: the plane is (time, height)."""
+
+    height: int
+    temporal = False
+
+    def fold(self, x: Tensor) -> Tensor:
+        return x.squeeze(-1).contiguous(memory_format=torch.channels_last)
+
+    def unfold(self, x: Tensor, batch: int) -> Tensor:
+        return x.unsqueeze(-1)
+
+    def per_step(self, e: Tensor) -> Tensor:
+        return e.transpose(1, 2).unsqueeze(-1)
+
+    def tokens(self, x: Tensor, batch: int) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+    def from_tokens(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class HeightWidth:
+    """For streams of frames: the plane is (height, width), and time is folded into the batch."""
+
+    height: int
+    width: int
+    temporal = True
+
+    def fold(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+    def unfold(self, x: Tensor, batch: int) -> Tensor:
+        return x.unflatten(0, (batch, -1)).transpose(1, 2)
+
+    def per_step(self, e: Tensor) -> Tensor:
+        return e.flatten(0, 1)[:, :, None, None]
+
+    def tokens(self, x: Tensor, batch: int) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1, 2).unflatten(0, (batch, -1))
+
+    def from_tokens(self, x: Tensor) -> Tensor:
+        return x.flatten(0, 1).unflatten(1, (self.height, self.width)).permute(0, 3, 1, 2)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Each place of `[N, C, P, Q]` normalised over its channels: no statistic crosses time or space."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
+
+
+def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+    """The same layer, started at zero, so that the branch it ends begins as nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def merge(x: Tensor, p: int, q: int) -> Tensor:
+    """Space to depth: `[N, C, P, Q]` to channels-last rows `[N, P / p, Q / q, p * q * C]`."""
+    n, c, height, width = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, height // p, p, width // q, q, c)
+    return x.transpose(2, 3).reshape(n, height // p, width // q, p * q * c)
+
+
+def split(x: Tensor, p: int, q: int) -> Tensor:
+    """Depth to space, the way back of `merge`: `[N, P, Q, p * q * C]` to `[N, C, P * p, Q * q]`."""
+    n, height, width, c = x.shape
+    x = x.reshape(n, height, width, p, q, c // (p * q)).transpose(2, 3)
+    return x.reshape(n, height * p, width * q, c // (p * q)).permute(0, 3, 1, 2)
+
+
+class Down(nn.Module):
+    """Halves both axes of the plane: space to depth and a linear layer."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__()
+        self.linear = nn.Linear(4 * channels, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(merge(x, 2, 2)).permute(0, 3, 1, 2)
+
+
+class Up(nn.Module):
+    """Doubles both axes of the plane: a linear layer and depth to space."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__()
+        self.linear = nn.Linear(channels, 4 * out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return split(self.linear(x.permute(0, 2, 3, 1)), 2, 2)
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions in the plane, one along time where the plane lacks it.
+
+    The embedding `[B, T, E]` scales and shifts the inner activations, each time step by its own.
+    """
+
+    def __init__(self, channels: int, out: int, embedding: int, temporal: bool):
+        super().__init__()
+        self.first = nn.Conv2d(channels, out, 3, padding=1)
+        self.modulation = zeroed(nn.Linear(embedding, 2 * out))
+        self.second = zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
+        self.time = zeroed(nn.Conv2d(out, out, (3, 1), padding=(1, 0))) if temporal else None
+
+    def forward(self, x: Tensor, e: Tensor, layout: Layout) -> Tensor:
+        scale, shift = layout.per_step(self.modulation(e)).chunk(2, dim=1)
+        h = self.first(F.silu(norm(x)))
+        h = self.second(F.silu(torch.addcmul(shift, norm(h), scale + 1)))
+        x = self.skip(x) + h
+        if self.time is not None:
+            x = x + along_time(self.time, F.silu(norm(x)), e.shape[0])
+        return x
+
+
+def along_time(conv: nn.Conv2d, x: Tensor, batch: int) -> Tensor:
+    """A convolution over time for frames folded as `[B * T, C, H, W]`; a conv2d, since conv3d is slow and faulty in bf16."""
+    n, c, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(batch, n // batch, height * width, c)
+    rows = conv(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return rows.reshape(n, height, width, c).permute(0, 3, 1, 2)

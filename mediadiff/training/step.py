@@ -1,0 +1,115 @@
+"""One step of training, a pure function of the state, the batch and the number of clips seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mediadiff.data.loader import Batch
+from mediadiff.diffusion.denoiser import Denoiser
+from mediadiff.diffusion.levels import draw
+from mediadiff.diffusion.settings import DiffusionSettings
+from mediadiff.nn.condition import Condition
+from mediadiff.rng import generator
+from mediadiff.training.averages import Average
+from mediadiff.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The mean and standard deviation by which a stream is brought to zero mean and unit variance."""
+
+    mean: float
+    std: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return x * self.std + self.mean
+
+
+def learning_rate(settings: TrainingSettings, clips: int) -> float:
+    """The learning rate after `clips` clips: a linear rise, a plateau, and a linear fall to zero at the end."""
+    rise = min(1.0, (clips + settings.batch) / max(1, settings.warmup))
+    fall = min(1.0, max(0.0, settings.clips - clips) / max(1.0, settings.decay * settings.clips))
+    return settings.learning_rate * rise * fall
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to: the weighted loss, the mean squared error, the gradient's norm; `finite` says whether it was taken."""
+
+    loss: float
+    error: float
+    gradient: float
+    finite: bool
+
+
+class Trainer:
+    """The state of training: weights, their average, the optimiser, and the number of clips seen."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        standards: Mapping[str, Standard],
+        scalars: tuple[str, ...],
+        settings: TrainingSettings,
+        diffusion: DiffusionSettings,
+    ):
+        self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
+        self.settings, self.diffusion = settings, diffusion
+        self.parameters = list(denoiser.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        self.average = Average(denoiser, settings.average)
+        self.snapshot: dict[str, Tensor] | None = None
+        """The average as it was early on, for autoguidance."""
+        self.clips = 0
+        self.slowdown = 1.0
+        """Falls when training had to be rolled back."""
+
+    def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch under the noise of `key`, and the squared error per clip and stream."""
+        random = generator("training", self.settings.seed, key)
+        size = len(batch.labels)
+        level = draw(self.diffusion, size, random)
+        clean = {n: self.standards[n].forward(x) for n, x in batch.streams.items()}
+        noise = {n: torch.randn(x.shape, generator=random) for n, x in clean.items()}
+        # A stream that a clip lacks is told to be given, which takes it out of the loss.
+        sigma = {n: (level * batch.present[n])[:, None].expand(size, x.shape[2]) for n, x in clean.items()}
+        hide = torch.rand(size, generator=random) < self.settings.drop
+        return self.denoiser.loss(clean, noise, sigma, self.condition(batch).hidden(hide))
+
+    def condition(self, batch: Batch) -> Condition:
+        columns = [batch.scalars[name] for name in self.scalars]
+        return Condition.of(batch.labels, batch.captions, torch.stack(columns, dim=1) if columns else None)
+
+    def step(self, batch: Batch) -> Outcome:
+        """Takes one step; one whose loss or gradient is not finite changes nothing but the number of clips seen."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.clips) * self.slowdown
+        loss, errors = self.loss(batch, self.clips)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_gradient)
+        outcome = Outcome(
+            float(loss.detach()),
+            sum(float(e.mean()) for e in errors.values()) / len(errors),
+            float(norm),
+            bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
+        )
+        if outcome.finite:
+            self.optimizer.step()
+            self.average.update(self.denoiser, self.clips, self.settings.batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        before = self.clips
+        self.clips += self.settings.batch
+        mark = math.ceil(self.settings.snapshot * self.settings.clips)
+        if before < mark <= self.clips:
+            self.snapshot = {name: value.clone() for name, value in self.average.weights.items()}
+        return outcome
