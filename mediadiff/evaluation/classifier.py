@@ -1,0 +1,179 @@
+"""A classifier: a small network trained on the real train clips, for one question: is a rendered clip what was asked?
+
+Its penultimate layer also gives the features in which clips are compared. Figures made with it can be compared only
+with figures made with the same one, so `Classifier.key` goes into every report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mediadiff.clip import Clip
+from mediadiff.errors import UsageError
+from mediadiff.evaluation.views import View
+from mediadiff.rng import generator, key_seed, numpy_generator
+
+BATCH = 64
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a classifier is trained. `steps` are batches of 64; `width` is the channels of the first level."""
+
+    steps: int = 800
+    width: int = 32
+    rate: float = 4e-3
+    seed: int = 0
+
+
+class Recognised(NamedTuple):
+    """What `recognise` found: a label per clip, probabilities `[B, labels]` and features `[B, D]`, both float32."""
+
+    labels: list[str]
+    probabilities: np.ndarray
+    features: np.ndarray
+
+
+class Network(nn.Module):
+    """Images `[B, C, H, W]` to features `[B, 4 * width]` (not negative) and logits `[B, classes]`."""
+
+    def __init__(self, channels: int, width: int, classes: int):
+        super().__init__()
+        # The first level strides: at full size, norms and pooling would cost more than all the rest together.
+        widths = [width, 2 * width, 4 * width, 4 * width]
+        blocks: list[nn.Module] = []
+        for level, out in enumerate(widths):
+            kernel, stride = (5, 2) if level == 0 else (3, 1)
+            blocks += [nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            if 0 < level < len(widths) - 1:
+                blocks.append(nn.MaxPool2d(2, ceil_mode=True))
+            channels = out
+        self.body = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.body(images.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return features, self.head(features)
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A trained network with its view of a clip and its labels; `key` names the settings and data it came from."""
+
+    network: Network
+    view: View
+    labels: tuple[str, ...]
+    key: str
+
+
+def recognise(clips: Sequence[Clip], classifier: Classifier) -> Recognised:
+    """The most likely label of each clip, the probabilities of all labels (in the classifier's order), the features."""
+    features, logits = [], []
+    with torch.no_grad():
+        for start in range(0, len(clips), BATCH):
+            prepared = classifier.view.prepare(clips[start : start + BATCH])
+            f, z = classifier.network(classifier.view.image(prepared))
+            features.append(f)
+            logits.append(z)
+    if not logits:
+        raise UsageError("there are no clips to recognise")
+    probabilities = torch.cat(logits).softmax(1).numpy()
+    labels = [classifier.labels[i] for i in probabilities.argmax(1)]
+    return Recognised(labels, probabilities, torch.cat(features).numpy())
+
+
+def train(
+    clips: Sequence[Clip], labels: Sequence[str], view: View, settings: Settings, cache: Path | None = None
+) -> Classifier:
+    """A classifier trained on `clips` with their `labels`, or the one in `cache` that the same call left there.
+
+    Everything is drawn by key from `settings.seed`: on one kind of machine the same call gives the same network.
+    """
+    if len(clips) != len(labels) or len(set(labels)) < 2:
+        raise UsageError(f"a classifier needs clips of two labels or more; got {len(clips)} clips of {set(labels)}")
+    names = tuple(sorted(set(labels)))
+    data = view.prepare(clips)
+    targets = torch.tensor([names.index(label) for label in labels])
+    key = _key(data, targets, names, view, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_seed(settings.seed, "classifier", "weights"))
+        network = Network(view.image(data[:1]).shape[1], settings.width, len(names))
+    path = None if cache is None else cache / f"classifier-{key}.safetensors"
+    if path is None or not _load(network, path):
+        _fit(network, view, data, targets, settings)
+        if path is not None:
+            _save(network, path)
+    return Classifier(network.eval(), view, names, key)
+
+
+def default_cache() -> Path:
+    """`$MEDIADIFF_CACHE`, or `~/.cache/mediadiff`."""
+    return Path(os.environ.get("MEDIADIFF_CACHE") or Path.home() / ".cache" / "mediadiff")
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _fit(network: Network, view: View, data: Tensor, targets: Tensor, settings: Settings) -> None:
+    network.train()
+    half = fast_bfloat16()
+    optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, settings.steps, pct_start=0.2)
+    # Labels are drawn evenly: a folder with few clips counts as much as one with many.
+    by_label = [np.flatnonzero(targets.numpy() == i) for i in range(int(targets.max()) + 1)]
+    for step in range(settings.steps):
+        rng, draw = numpy_generator(settings.seed, "clips", step), generator(settings.seed, "augment", step)
+        turn = rng.permutation(BATCH) % len(by_label)
+        rows = torch.tensor([int(rng.choice(by_label[i])) for i in turn])
+        with torch.no_grad():
+            images = view.mask(view.image(view.augment(data[rows], draw)), draw)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = network(images)[1]
+        loss = F.cross_entropy(logits.float(), targets[rows])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+
+def _key(data: Tensor, targets: Tensor, names: tuple[str, ...], view: View, settings: Settings) -> str:
+    said = [VERSION, type(view).__name__, asdict(view), asdict(settings), names]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    digest.update(data.numpy().tobytes())
+    digest.update(targets.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(network: Network, path: Path) -> bool:
+    """True when the file is there and fits; a damaged one counts as missing and is written anew."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (FileNotFoundError, SafetensorError, RuntimeError):
+        return False
+    return True
+
+
+def _save(network: Network, path: Path) -> None:
+    from safetensors.torch import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    aside.write_bytes(save({k: v.contiguous() for k, v in network.state_dict().items()}))
+    aside.replace(path)
