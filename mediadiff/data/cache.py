@@ -1,0 +1,336 @@
+"""Media decoded and encoded once, kept by content and settings: what training reads.
+
+A cache folder holds one folder for each set of settings. In it, shards (safetensors, half precision) appear whole, each
+beside a JSON file with its hash, so an interrupted encode goes on where it was; `index.json` comes last. It may be
+deleted at any time. Reading it needs torch and safetensors, and neither the media nor the packages that decode them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.data.folder import Item, Refusal, Scan, Split, natural
+from mediadiff.domains.base import Domain, Shape
+from mediadiff.errors import MediadiffError, MediaError, UsageError
+from mediadiff.io.files import sha256, sweep, write_text
+from mediadiff.io.tensors import save_tensors
+
+FORMAT = 1
+_SHARD_BYTES = 128 * 2**20
+_SHARD_SECONDS = 20.0  # an interrupted encode loses at most this much work
+_LARGEST = 1000.0  # encoded values are near unit scale; half precision would hold up to 65504
+
+
+@dataclass(frozen=True)
+class EncodedStream:
+    """A stream of the set: its medium, time steps per second, and the shape `(C, T, H, W)` of the training window."""
+
+    medium: str
+    rate: Fraction
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One encoded file. `label` is its place in `EncodedSet.labels`, -1 for none; `steps` has each stream's length."""
+
+    name: str
+    label: int
+    caption: str
+    scalars: Mapping[str, float]
+    split: Split
+    content: str
+    steps: Mapping[str, int]
+
+
+class EncodedSet:
+    """All files of a scan, encoded. Get one by `open` (from media) or `load` (from a finished cache alone)."""
+
+    def __init__(self, folder: Path, index: Mapping[str, Any], shards: _Shards):
+        self.folder = folder
+        self.seconds = Fraction(index["seconds"])
+        self.streams = {
+            name: EncodedStream(stream["medium"], Fraction(stream["rate"]), tuple(stream["shape"]))
+            for name, stream in index["streams"].items()
+        }
+        self.labels: tuple[str, ...] = tuple(index["labels"])
+        self.entries = tuple(Entry(**entry) for entry in index["entries"])
+        self.refused = tuple(Refusal(Path(path), reason) for path, reason in index["refused"])
+        """Files that the scan took and that could not be decoded."""
+        self.balance: bool = index["balance"]
+        self.mirror: bool = index["mirror"]
+        self.scalars: tuple[str, ...] = tuple(sorted({name for entry in self.entries for name in entry.scalars}))
+        """The names of all numbers that any file has."""
+        self._shards = shards
+        self._members = {
+            split: tuple(i for i, entry in enumerate(self.entries) if entry.split == split)
+            for split in ("train", "test")
+        }
+
+    @classmethod
+    def open(
+        cls,
+        scan: Scan,
+        domains: Mapping[str, Domain],
+        seconds: Fraction | float,
+        folder: str | Path,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> EncodedSet:
+        """Encodes what the cache `folder` does not hold yet, and returns the set.
+
+        `domains` has one domain per stream, at most one a medium; `seconds` is the training window. A file is kept up
+        to `scan.settings.keep` seconds. One that is shorter than the window is filled up: sound with silence, picture
+        by holding its last frame. One that lacks a stream is kept without it; one that lacks all, or cannot be decoded,
+        is refused. Where two streams end apart, the common part is kept. `progress(done, total)` is called per file.
+        Raises UsageError when no file is left.
+        """
+        seconds = _exact(seconds)
+        settings = _settings(domains, seconds, scan.settings.keep)
+        root = Path(folder) / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+        root.mkdir(parents=True, exist_ok=True)
+        sweep(root)
+        shards = _Shards(root)
+        entries: list[tuple[Item, str]] = []
+        refused: list[Refusal] = []
+        for done, item in enumerate(scan.items):
+            try:
+                content = _hash(item.path)
+                if content not in shards:
+                    shards.add(content, encode_file(item.path, domains, seconds, scan.settings.keep))
+                entries.append((item, content))
+            except MediaError as error:
+                refused.append(Refusal(item.path, error.cause))
+            if progress:
+                progress(done + 1, len(scan.items))
+        shards.flush()
+        if not entries:
+            reasons = "".join(f"\n  {r.path.name!r}: {r.reason}" for r in (*refused, *scan.refused)[:5])
+            raise UsageError(f"no file in {scan.folder} can be used for training; see `mediadiff doctor`{reasons}")
+        labels = tuple(sorted({item.label for item, _ in entries if item.label is not None}, key=natural))
+        index = {
+            **settings,
+            "labels": labels,
+            "balance": scan.settings.balance,
+            "mirror": scan.settings.mirror,
+            "entries": [
+                {
+                    "name": item.name,
+                    "label": -1 if item.label is None else labels.index(item.label),
+                    "caption": item.caption,
+                    "scalars": dict(item.scalars),
+                    "split": item.split,
+                    "content": content,
+                    "steps": shards.steps(content),
+                }
+                for item, content in entries
+            ],
+            "refused": [[str(r.path), r.reason] for r in refused],
+        }
+        for name, stream in index["streams"].items():
+            stream |= {
+                "medium": domains[name].medium,
+                "rate": str(domains[name].rate),
+                "shape": domains[name].shape(seconds),
+            }
+        # ASCII only: a name need not be valid Unicode.
+        write_text(root / "index.json", json.dumps(index, indent=1))
+        return cls(root, json.loads(json.dumps(index)), shards)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> EncodedSet:
+        """The set of a finished cache, `EncodedSet.folder` of an earlier `open`; every shard's hash is checked.
+
+        Raises MediadiffError if it is not finished or damaged.
+        """
+        root = Path(folder)
+        if not (root / "index.json").is_file():
+            raise MediadiffError(f"{root} holds no finished cache (no index.json); open it with its media once")
+        try:
+            index = json.loads((root / "index.json").read_text())
+        except ValueError as error:
+            raise MediadiffError(
+                f"{root}/index.json is damaged ({error}); delete it and open it with its media"
+            ) from None
+        if index.get("format") != FORMAT:
+            raise MediadiffError(f"{root} is a cache of format {index.get('format')}; this version reads {FORMAT}")
+        shards = _Shards(root)
+        missing = [entry["name"] for entry in index["entries"] if entry["content"] not in shards]
+        if missing:
+            raise MediadiffError(f"{root} lacks {len(missing)} files or they are damaged; open it with its media again")
+        return cls(root, index, shards)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def members(self, split: Split) -> tuple[int, ...]:
+        """The places in `entries` of all files of a split."""
+        return self._members[split]
+
+    def read(self, place: int, stream: str, start: int = 0, steps: int | None = None) -> torch.Tensor:
+        """`steps` time steps (all, if None) of a stream of `entries[place]` from `start`: float32 `[C, T, H, W]`."""
+        entry = self.entries[place]
+        stop = entry.steps[stream] if steps is None else start + steps
+        return self._shards.read(entry.content, stream, start, stop)
+
+
+def encode_file(path: Path, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, torch.Tensor]:
+    """Each stream that the file has as float32 `[C, T, H, W]`, `T` at least the window's; see `EncodedSet.open`.
+
+    Raises MediaError if the file cannot be decoded, has none of the streams, or holds values that are not finite.
+    """
+    clip = read_for(path, domains, keep)
+    streams = {"sound": clip.sound, "picture": clip.picture}
+    common = min(stream.seconds for stream in streams.values() if stream is not None)
+    out = {}
+    for name, domain in domains.items():
+        stream = streams[domain.medium]
+        if stream is None:
+            continue
+        window = domain.steps(seconds)
+        if isinstance(stream, Sound):
+            if not np.isfinite(stream.samples).all():
+                raise MediaError(path, "its sound has samples that are not finite (NaN or infinity)")
+            stream = _pad_sound(stream, math.ceil(window / domain.rate * stream.sample_rate))
+        else:
+            stream = _hold(stream, math.ceil(window / domain.rate * stream.rate))
+        x = domain.encode(stream).float()
+        if x.shape[1] < window:
+            raise UsageError(
+                f"the domain of {name!r} encodes {window} steps as {x.shape[1]}; its shape() does not hold"
+            )
+        x = x[:, : max(window, math.ceil(common * domain.rate))]
+        if not x.isfinite().all() or x.abs().max() > _LARGEST:
+            raise MediaError(path, f"its {domain.medium} encodes to values that are not finite or far from unit scale")
+        out[name] = x.contiguous()
+    return out
+
+
+def read_for(path: Path, domains: Mapping[str, Domain], keep: float) -> Clip:
+    """The file decoded at the rates, channels and size of the domains; a stream that the file lacks stays None."""
+    from mediadiff.io.probe import probe
+    from mediadiff.io.read import read
+
+    # Checked here once: a domain of sound has sample_rate and channels, one of picture height, width and frame_rate.
+    by_medium: dict[str, Any] = {domain.medium: domain for domain in domains.values()}
+    if len(by_medium) < len(domains):
+        raise UsageError("a recipe has at most one stream of sound and one of picture")
+    info = probe(path)
+    has = {"sound": info.sound is not None, "picture": info.picture is not None}
+    wanted = [medium for medium in by_medium if has[medium]]
+    if not wanted:
+        raise MediaError(path, f"it has no {' and no '.join(by_medium)}")
+    sound = by_medium["sound"] if "sound" in wanted else None
+    picture = by_medium["picture"] if "picture" in wanted else None
+    return read(
+        path,
+        sound=sound is not None,
+        picture=picture is not None,
+        sample_rate=sound.sample_rate if sound else None,
+        channels=sound.channels if sound else None,
+        rate=Fraction(picture.frame_rate) if picture else None,
+        size=(picture.height, picture.width) if picture else None,
+        max_seconds=keep,
+    )
+
+
+class _Shards:
+    """The shards of one folder, each checked against its hash when opened; a damaged one is removed."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._steps: dict[str, dict[str, int]] = {}
+        self._files: dict[str, Any] = {}
+        self._pending: dict[str, dict[str, torch.Tensor]] = {}
+        self._since = time.monotonic()
+        for side in sorted(root.glob("shard-*.json")):
+            if not self._open(side):
+                side.unlink()
+                side.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def __contains__(self, content: str) -> bool:
+        return content in self._steps
+
+    def steps(self, content: str) -> dict[str, int]:
+        return self._steps[content]
+
+    def add(self, content: str, streams: Mapping[str, torch.Tensor]) -> None:
+        self._pending[content] = {name: x.half() for name, x in streams.items()}
+        self._steps[content] = {name: x.shape[1] for name, x in streams.items()}
+        size = sum(2 * x.numel() for kept in self._pending.values() for x in kept.values())
+        if size > _SHARD_BYTES or time.monotonic() - self._since > _SHARD_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            tensors = {f"{content}/{name}": x for content, kept in self._pending.items() for name, x in kept.items()}
+            name = hashlib.sha256("".join(self._pending).encode()).hexdigest()[:16]
+            path = self._root / f"shard-{name}.safetensors"
+            digest = save_tensors(path, tensors)
+            side = {"sha256": digest, "items": {content: self._steps[content] for content in self._pending}}
+            write_text(path.with_suffix(".json"), json.dumps(side))
+            self._pending = {}
+            self._open(path.with_suffix(".json"))
+        self._since = time.monotonic()
+
+    def read(self, content: str, stream: str, start: int, stop: int) -> torch.Tensor:
+        return self._files[content].get_slice(f"{content}/{stream}")[:, start:stop].float()
+
+    def _open(self, side: Path) -> bool:
+        path = side.with_suffix(".safetensors")
+        try:
+            record = json.loads(side.read_text())
+            if sha256(path) != record["sha256"]:
+                return False
+            file = safe_open(path, "pt")
+        except (OSError, ValueError, KeyError):
+            return False
+        self._steps |= record["items"]
+        self._files |= dict.fromkeys(record["items"], file)
+        return True
+
+
+def _settings(domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, Any]:
+    """All that the encoded bytes depend on, besides the media."""
+    streams = {
+        name: {"domain": type(domain).__module__.rpartition(".")[2], "settings": asdict(domain)}  # type: ignore[call-overload]
+        for name, domain in domains.items()
+    }
+    return {"format": FORMAT, "streams": streams, "seconds": str(seconds), "keep": keep}
+
+
+def _exact(seconds: Fraction | float) -> Fraction:
+    return Fraction(seconds).limit_denominator(10**6)
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise MediaError(path, f"cannot be read: {error.strerror}") from None
+
+
+def _pad_sound(sound: Sound, samples: int) -> Sound:
+    missing = samples - sound.samples.shape[1]
+    if missing <= 0:
+        return sound
+    return Sound(np.pad(sound.samples, ((0, 0), (0, missing))), sound.sample_rate)
+
+
+def _hold(picture: Picture, frames: int) -> Picture:
+    missing = frames - len(picture.frames)
+    if missing <= 0:
+        return picture
+    return Picture(np.pad(picture.frames, ((0, missing), (0, 0), (0, 0), (0, 0)), mode="edge"), picture.rate)
