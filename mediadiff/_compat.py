@@ -45,7 +45,7 @@ class _StandIn(ModuleType):
     def fail_if_no_align(function: Callable[..., Any]) -> Callable[..., Any]:
         def refuse(*args: object, **named: object) -> None:
             raise RuntimeError(
-                f"{function.__name__} needs the compiled part of torchaudio, which does not fit the torch installed here"
+                f"{function.__name__} needs the compiled part of torchaudio, which does not fit the installed torch"
             )
 
         return refuse
@@ -82,7 +82,7 @@ def torchaudio() -> ModuleType:
     """The torchaudio package; its plain torch parts work whatever torch it was built for. UsageError if absent."""
     if torchaudio_condition() == "absent":
         raise UsageError(
-            "torchaudio is not installed, or not usable beside this torch; install it with: pip install torchaudio==2.11.0"
+            "torchaudio is not installed, or cannot be used beside this torch; try: pip install torchaudio==2.11.0"
         )
     return importlib.import_module("torchaudio")
 
@@ -117,7 +117,7 @@ def _forget(package: str) -> None:
 
 
 def _hide(package: str, failure: Exception) -> None:
-    # None is Python's own mark for "not importable"; find_spec, by which libraries ask, then says absent or raises.
+    # None is Python's own mark for "not importable", and find_spec, by which libraries ask, answers None too.
     _forget(package)
     sys.modules[package] = None  # type: ignore[assignment]
     _log.warning("%s is installed but cannot be used beside this torch, and is left out: %s", package, failure)

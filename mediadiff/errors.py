@@ -7,7 +7,7 @@ class MediadiffError(Exception):
     """Base of every error that a person can cause and mend; the command line prints it without a traceback."""
 
 
-class UsageError(MediadiffError):
+class UsageError(MediadiffError, ValueError):
     """A call or a flag that cannot be honoured."""
 
 
