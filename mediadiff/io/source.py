@@ -1,0 +1,123 @@
+"""Opening a media file so that nothing in it can reach another file or the network, and decoding its streams."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediadiff.errors import MediaError
+
+if TYPE_CHECKING:
+    import av
+
+# Containers by FFmpeg's names: no playlists, no scripts, nothing that names other files.
+CONTAINERS = (
+    "mov mp4 m4a 3gp 3g2 mj2 matroska webm avi flv asf mpeg mpegts mpegvideo m4v h264 hevc ivf obu dv gif apng "
+    "png_pipe jpeg_pipe webp_pipe bmp_pipe tiff_pipe wav w64 aiff au caf flac ogg mp3 aac ac3 eac3 amr ape wv tta"
+).split()
+CODECS = frozenset(
+    "h264 hevc vp8 vp9 av1 libdav1d mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4 h263 flv theora mjpeg ffv1 "
+    "png apng gif webp bmp tiff prores dnxhd huffyuv ffvhuff rawvideo wmv1 wmv2 wmv3 vc1 dvvideo qtrle cinepak "
+    "aac mp1 mp1float mp2 mp2float mp3 mp3float vorbis opus flac alac ac3 eac3 ape wavpack tta wmav1 wmav2 wmapro "
+    "amrnb amrwb gsm gsm_ms speex".split()
+)
+_CODEC_FAMILIES = ("pcm_", "adpcm_")
+# Their length is guessed from the bit rate or from the last time stamp, so it cannot tell whether a part is missing.
+GUESSED_LENGTH = frozenset("mpeg mpegts mpegvideo mp3 aac ac3 eac3 h264 hevc m4v obu amr ogg".split())
+TOLERANCE = Fraction(1, 10)  # seconds by which a compressed stream may miss its declared length
+
+
+class _Nameless(io.BufferedReader):
+    """A file whose name FFmpeg cannot see: the content alone decides what it is."""
+
+    name = ""
+
+
+@contextmanager
+def naming(path: str | Path, doing: str = "") -> Iterator[None]:
+    """Turns the errors of PyAV, soundfile and the system into a `MediaError` that names the file and the cause."""
+    import av
+    import soundfile
+
+    try:
+        yield
+    except (av.FFmpegError, soundfile.SoundFileRuntimeError, OSError, EOFError, UnicodeError, MemoryError) as error:
+        cause = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+        raise MediaError(path, doing + (cause[:1].lower() + cause[1:] or type(error).__name__)) from error
+
+
+def open_file(path: str | Path) -> io.BufferedReader:
+    """The regular local file at `path`, opened for reading; pipes, devices and empty files raise `MediaError`."""
+    with naming(path):
+        # without O_NONBLOCK the open of a pipe would wait for a writer
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        os.close(handle)
+        raise MediaError(path, "is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file")
+    return _Nameless(io.FileIO(handle, "rb"))
+
+
+@contextmanager
+def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """The container at `path`, opened by its content; closed at the end. Raises `MediaError`."""
+    import av
+
+    options = {"protocol_whitelist": "", "format_whitelist": ",".join(CONTAINERS)}
+    with open_file(path) as file:
+        with naming(path, "no known format, or a damaged header: "):
+            container = av.open(file, "r", options=options, metadata_errors="replace")
+        with container, naming(path):
+            for stream in container.streams.video:
+                # frame threads can hang on damaged files
+                stream.codec_context.thread_count = 1
+                stream.thread_type = "SLICE"
+            yield container
+
+
+def codec_name(stream: Any) -> str:
+    """The decoder's name; empty when there is none."""
+    return stream.codec_context.name if stream.codec_context is not None else ""
+
+
+def is_readable(stream: Any) -> bool:
+    """Whether the stream's codec is known and allowed."""
+    return codec_name(stream) in CODECS or codec_name(stream).startswith(_CODEC_FAMILIES)
+
+
+def decode(path: str | Path, container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
+    """Every frame of `stream` in order of time.
+
+    Raises `MediaError` for a part that is damaged, and, at the end, when the packets of all streams together end
+    before the length that the container declares: a file that was cut.
+    """
+    reached = Fraction(0)
+    where = Fraction(0)
+    for packet in container.demux():
+        if packet.pts is not None and packet.time_base:
+            reached = max(reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if packet.stream.index != stream.index:
+            continue
+        with naming(path, f"damaged after {float(where):.3f} s of its {stream.type}: "):
+            frames = packet.decode()
+        for frame in frames:
+            if frame.is_corrupt:
+                raise MediaError(path, f"damaged after {float(where):.3f} s of its {stream.type}")
+            if frame.pts is not None:
+                where = frame.pts * frame.time_base
+            yield frame
+    if container.duration and container.format.name not in GUESSED_LENGTH:
+        declared = Fraction((container.start_time or 0) + container.duration, 1_000_000)
+        if reached < declared - max(TOLERANCE, _frame_length(container)):
+            raise MediaError(path, f"is cut: it declares {float(declared):.3f} s and holds {float(reached):.3f} s")
+
+
+def _frame_length(container: av.container.InputContainer) -> Fraction:
+    rates = [stream.average_rate for stream in container.streams.video if stream.average_rate]
+    return max((1 / Fraction(rate) for rate in rates), default=Fraction(0))
