@@ -23,7 +23,17 @@ from mediadiff.errors import RecipeError
 from mediadiff.nn.settings import ConditionSettings, NetworkSettings
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.validation import INTERNAL, check, nearest, note, schema, unknown
-from mediadiff.yaml_document import MAX_BYTES, Document, Mark, Problem, dotted, read_document, read_value, shorten
+from mediadiff.yaml_document import (
+    MAX_BYTES,
+    Document,
+    Mark,
+    Problem,
+    describe,
+    dotted,
+    read_document,
+    read_value,
+    shorten,
+)
 
 VERSION = 1
 COMMAND_LINE = Mark(0, 0)
@@ -188,7 +198,7 @@ def _override(document: Document, text: str) -> None:
 def _recipe(document: Document, source: str, folder: Path | None) -> Recipe:
     """The recipe of a document; where `folder` is given, paths are filled in, relative to it."""
     recipe: Recipe | None = None
-    if not any(problem.path == () and problem.mark != COMMAND_LINE for problem in document.problems):
+    if document.data or not document.problems:
         kind = _kind(document)
         if kind is TrainRecipe:
             recipe = _train_recipe(document)
@@ -259,7 +269,7 @@ def _train_recipe(document: Document) -> TrainRecipe | None:
 def _stream(document: Document, name: str, section: Any) -> Domain | None:
     path = ("streams", name)
     if not isinstance(section, dict):
-        note(document, path, "takes a section: domain, and that domain's settings")
+        note(document, path, f"takes a section: domain, and that domain's settings; got {describe(section)}")
         return None
     domain = section.get("domain")
     if domain is None:

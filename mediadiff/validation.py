@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar
 
-from mediadiff.yaml_document import Document, Path, Problem, describe
+from mediadiff.yaml_document import MAX_PROBLEMS, Document, Path, Problem, describe
 
 T = TypeVar("T")
 
@@ -57,6 +57,8 @@ def check(kind: Callable[..., T], document: Document, path: Path, data: Any, als
         for place, findings in _by_place(error.errors(include_url=False, include_context=True), data):
             text = _sentence(findings, kind, place, also)
             note(document, path + place, text, on_key=findings[0]["type"] == "unexpected_keyword_argument")
+            if len(document.problems) >= MAX_PROBLEMS:
+                break
         return None
 
 
@@ -87,7 +89,11 @@ def _by_place(errors: Iterable[Any], data: Any) -> Iterable[tuple[Path, list[dic
     """Findings by the place in the data that they concern; a value that could be of several types has several."""
     places: dict[Path, list[dict[str, Any]]] = {}
     for error in errors:
-        place = _place(error["loc"][1:], data, error["type"])
+        loc = error["loc"][1:]
+        if error["type"] == "value_error":
+            # A section's own check speaks of its settings: `test.take is a list of values; got 3`.
+            loc = (*loc, *re.split(r"[. ]", str(error["ctx"]["error"]))[:4])
+        place = _place(loc, data, error["type"])
         places.setdefault(place, []).append(error)
     for place, findings in places.items():
         # Of a union, the member that came nearest says most: leave out what is about the list as a whole.
@@ -130,7 +136,7 @@ _LIMIT = {
 }
 
 
-def _sentence(findings: list[dict[str, Any]], kind: type, place: Path, also: set[str]) -> str:
+def _sentence(findings: list[dict[str, Any]], kind: Any, place: Path, also: set[str]) -> str:
     first = findings[0]
     what, got, context = first["type"], first["input"], first.get("ctx", {})
     if what == "missing" and isinstance(got, list):
@@ -173,19 +179,19 @@ def _remedy(expected: list[str], got: object) -> str:
     return ""
 
 
-def _names(kind: type, place: Path) -> list[str]:
+def _names(kind: Any, place: Path) -> list[str]:
     """The names that the section at `place` of a `kind` takes."""
     return list(_section(kind, place).get("properties", {}))
 
 
-def _meaning(kind: type, place: Path) -> str:
+def _meaning(kind: Any, place: Path) -> str:
     """What the value at `place` of a `kind` is for, in the first sentence of its documentation."""
     said = _section(kind, place[:-1]).get("properties", {}).get(place[-1], {}).get("description", "")
     sentence = re.split(r"(?<=[.:;])\s", " ".join(said.split()))[0].rstrip(".:;")
     return f": {sentence[0].lower()}{sentence[1:]}" if sentence else ""
 
 
-def _section(kind: type, place: Path) -> Mapping[str, Any]:
+def _section(kind: Any, place: Path) -> Mapping[str, Any]:
     here = schema(kind)
     definitions = here["$defs"]
     for part in place:
@@ -200,4 +206,4 @@ def _of(value: object) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if value != int(value) or abs(value) >= 1e15 else str(int(value))
+    return str(value) if isinstance(value, int) else f"{value:g}"

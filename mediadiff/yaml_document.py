@@ -21,6 +21,7 @@ MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_DIGITS = 20
+MAX_PROBLEMS = 100
 
 
 class Mark(NamedTuple):
@@ -170,6 +171,8 @@ class _Reader:
 
     def _note(self, path: Path, mark: Mark, text: str) -> None:
         self.document.problems.append(Problem(path, mark, text))
+        if len(self.document.problems) >= MAX_PROBLEMS:
+            raise _TooMuch
 
     def _value(self, event: Any, path: Path) -> Any:
         mark = _mark(event)
