@@ -109,7 +109,8 @@ class EncodedSet:
             try:
                 content = _hash(item.path)
                 if content not in shards:
-                    shards.add(content, encode_file(item.path, domains, seconds, scan.settings.keep))
+                    clip = read_for(item.path, domains, scan.settings.keep)
+                    shards.add(content, encode_clip(clip, item.path, domains, seconds))
                 entries.append((item, content))
             except MediaError as error:
                 refused.append(Refusal(item.path, error.cause))
@@ -186,14 +187,15 @@ class EncodedSet:
         return self._shards.read(entry.content, stream, start, stop)
 
 
-def encode_file(path: Path, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, torch.Tensor]:
-    """Each stream that the file has as float32 `[C, T, H, W]`, `T` at least the window's; see `EncodedSet.open`.
+def encode_clip(clip: Clip, path: Path, domains: Mapping[str, Domain], seconds: Fraction) -> dict[str, torch.Tensor]:
+    """Each stream that the clip has as float32 `[C, T, H, W]`, `T` at least the window's; see `EncodedSet.open`.
 
-    Raises MediaError if the file cannot be decoded, has none of the streams, or holds values that are not finite.
+    Raises MediaError, naming `path`, if a stream holds values that are not finite.
     """
-    clip = read_for(path, domains, keep)
     streams = {"sound": clip.sound, "picture": clip.picture}
-    common = min(stream.seconds for stream in streams.values() if stream is not None)
+    # A still image has no length of its own: it is held for as long as the sound, or the window, lasts.
+    lengths = [stream.seconds for stream in streams.values() if stream and not getattr(stream, "is_still", False)]
+    common = min(lengths, default=seconds)
     out = {}
     for name, domain in domains.items():
         stream = streams[domain.medium]
@@ -205,7 +207,9 @@ def encode_file(path: Path, domains: Mapping[str, Domain], seconds: Fraction, ke
                 raise MediaError(path, "its sound has samples that are not finite (NaN or infinity)")
             stream = _pad_sound(stream, math.ceil(window / domain.rate * stream.sample_rate))
         else:
-            stream = _hold(stream, math.ceil(window / domain.rate * stream.rate))
+            frame_rate = Fraction(getattr(domain, "frame_rate", domain.rate))
+            length = max(window / domain.rate, common) if stream.is_still else window / domain.rate
+            stream = _hold(stream, math.ceil(length * frame_rate), frame_rate)
         x = domain.encode(stream).float()
         if x.shape[1] < window:
             raise UsageError(
@@ -329,8 +333,7 @@ def _pad_sound(sound: Sound, samples: int) -> Sound:
     return Sound(np.pad(sound.samples, ((0, 0), (0, missing))), sound.sample_rate)
 
 
-def _hold(picture: Picture, frames: int) -> Picture:
-    missing = frames - len(picture.frames)
-    if missing <= 0:
-        return picture
-    return Picture(np.pad(picture.frames, ((0, missing), (0, 0), (0, 0), (0, 0)), mode="edge"), picture.rate)
+def _hold(picture: Picture, frames: int, rate: Fraction) -> Picture:
+    """The picture with its last frame held until it has `frames` frames at `rate`, which is its own unless it is still."""
+    missing = max(0, frames - len(picture.frames))
+    return Picture(np.pad(picture.frames, ((0, missing), (0, 0), (0, 0), (0, 0)), mode="edge"), rate)
