@@ -105,7 +105,7 @@ class PictureView:
         return torch.stack(out)
 
     def augment(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """The same pictures moved by up to an eighth of each side, with other contrast, brightness and a little noise."""
+        """The same pictures moved by up to an eighth of each side, in other light, with a little noise."""
         b = len(pictures)
         theta = torch.eye(2, 3).expand(b, 2, 3).clone()
         theta[:, :, 2] = 0.25 * (2 * torch.rand(b, 2, generator=generator) - 1)

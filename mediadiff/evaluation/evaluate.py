@@ -1,0 +1,226 @@
+"""Rendered clips measured against the real ones: what a model can do, in figures that anyone can print again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mediadiff.clip import Clip
+from mediadiff.data.settings import DataSettings
+from mediadiff.domains.base import Domain
+from mediadiff.errors import UsageError
+from mediadiff.evaluation import metrics
+from mediadiff.evaluation.classifier import Classifier, Settings, recognise, train
+from mediadiff.evaluation.controls import noise_like
+from mediadiff.evaluation.levels import levels
+from mediadiff.evaluation.real import RealClips, read_real, round_trip
+from mediadiff.evaluation.report import Column, Evaluation, Level, Section
+from mediadiff.evaluation.views import PictureView, SoundView, View, picture_of, sound_of
+from mediadiff.rng import numpy_generator
+
+DRAWS = 10
+"""Precision and recall of a set that is larger than the draw are means over this many draws."""
+FEWEST = 10
+"""Below this many clips there is no precision and recall."""
+MOST = 3000
+"""Train clips in precision, recall and discrepancy; from more, this many are drawn."""
+SHORT_SIDE = 48
+"""Pixels of the shorter side of a picture as the classifier sees it, at most."""
+
+
+def evaluate(
+    name: str,
+    rendered: Iterable[Clip],
+    data: DataSettings,
+    domains: Mapping[str, Domain],
+    seconds: Fraction,
+    labels: Collection[str] = (),
+    seed: int = 0,
+    cache: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Evaluation:
+    """Measures `rendered` clips (each with the label it was asked for, if any) against the real clips of `data`.
+
+    `domains` and `seconds` are the model's streams and its window. The classifier is trained on the real train clips
+    (on real ones and noise, where there are fewer than two labels) and kept in the folder `cache`; `say` is told each
+    stage. Besides real test clips and rendered ones there are three controls: the test clips through the domains, noise
+    with their spectra, and train clips, which are copies by construction. Everything is drawn by key from `seed`.
+    Raises UsageError where there are too few clips to measure with.
+    """
+    say("reading the real clips")
+    real = read_real(data, domains, seconds, labels)
+    say("rendering")
+    clips = list(rendered)
+    if len(clips) < 2:
+        raise UsageError(f"an evaluation needs two rendered clips or more; got {len(clips)}")
+    say("making the controls")
+    drawn, _ = draw(real.test, clips, seed)
+    doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
+    sets = {
+        "real test": real.test,
+        "rendered": clips,
+        "through domain": [round_trip(real.test_items[i], domains, seconds) for i in drawn],
+        "noise": [noise_like(real.test[i], seed, "noise", i) for i in drawn],
+        "copies": [real.train[i] for i in doubles],
+    }
+    sections = []
+    for medium in sorted({domain.medium for domain in domains.values()}):
+        say(f"measuring {medium}")
+        sections.append(_section(medium, real, sets, seconds, seed, cache))
+    notes = list(real.notes)
+    if len(drawn) < 50:
+        notes.append(f"only {len(drawn)} clips of each set are compared, so the figures are rough")
+    missing = sorted(set(labels) - {clip.label or "" for clip in real.test})
+    if missing:
+        notes.append(f"no test clips of {', '.join(missing)}: only recognition and copies tell of them")
+    return Evaluation(name, len(clips), tuple(sections), tuple(notes))
+
+
+def draw(one: Sequence[Clip], other: Sequence[Clip], *key: int | str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Places in both sets, drawn by key: of each label as many as both have."""
+    places: tuple[list[int], list[int]] = ([], [])
+    for label in sorted({clip.label or "" for clip in one}):
+        found = [[i for i, clip in enumerate(clips) if (clip.label or "") == label] for clips in (one, other)]
+        count = min(map(len, found))
+        for out, rows, which in zip(places, found, (0, 1), strict=True):
+            rng = numpy_generator(*key, "draw", which, label)
+            out += sorted(int(i) for i in rng.permutation(rows)[:count])
+    return tuple(places[0]), tuple(places[1])
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The train clips in features and as the classifier sees them, and what real test clips have beside them."""
+
+    classifier: Classifier
+    reference: np.ndarray
+    features: np.ndarray
+    images: np.ndarray
+    near: float
+    near_view: float
+
+
+def _section(
+    medium: str,
+    real: RealClips,
+    sets: Mapping[str, Sequence[Clip]],
+    seconds: Fraction,
+    seed: int,
+    cache: Path | None,
+) -> Section:
+    def with_medium(clips: Sequence[Clip]) -> list[Clip]:
+        return [clip for clip in clips if getattr(clip, medium) is not None]
+
+    known_clips, sets = with_medium(real.train), {name: with_medium(clips) for name, clips in sets.items()}
+    test, rendered = sets["real test"], sets["rendered"]
+    classifier = _classifier(medium, known_clips, rendered[0], seconds, seed, cache)
+    features = recognise(known_clips, classifier).features
+    images = _images(known_clips, classifier.view)
+    rows = numpy_generator(seed, "reference").permutation(len(features))[:MOST]
+    known = _Known(
+        classifier,
+        features[np.sort(rows)],
+        features,
+        images,
+        float(np.median(metrics.nearest(recognise(test, classifier).features, features))),
+        float(np.median(metrics.nearest(_images(test, classifier.view), images))),
+    )
+    draws = [draw(test, rendered, seed, i) for i in range(DRAWS)]
+    everything = {name: [tuple(range(len(clips)))] for name, clips in sets.items()}
+    drawn = everything | {"real test": [a for a, _ in draws], "rendered": [b for _, b in draws]}
+    real_levels = [levels(test[i], medium) for i in draws[0][0]]
+    columns = {name: _column(medium, clips, drawn[name], known, real_levels, seed) for name, clips in sets.items()}
+    return Section(
+        medium,
+        classifier.key,
+        classifier.labels,
+        len(known.reference),
+        len(draws[0][0]),
+        metrics.NEIGHBOURS,
+        columns,
+    )
+
+
+def _column(
+    medium: str,
+    clips: Sequence[Clip],
+    drawn: Sequence[tuple[int, ...]],
+    known: _Known,
+    real_levels: Sequence[Mapping[str, float]],
+    seed: int,
+) -> Column:
+    found = recognise(clips, known.classifier)
+    features, view = found.features, known.classifier.view
+    recognised, confused = None, {}
+    asked = [clip.label for clip in clips]
+    if set(asked) <= set(known.classifier.labels):
+        pairs = [(a, b) for a, b in zip(asked, found.labels, strict=True) if a != b]
+        recognised = metrics.share(len(clips) - len(pairs), len(clips))
+        confused = {f"{a} as {b}": n for (a, b), n in Counter(pairs).most_common()}
+    first = features[list(drawn[0])]
+    precision = recall = spread = None
+    if len(first) >= FEWEST:
+        rows = [list(one) for one in dict.fromkeys(drawn)]
+        precision = float(np.mean([metrics.precision(known.reference, features[r]) for r in rows]))
+        recalls = [metrics.recall(known.reference, features[r]) for r in rows]
+        recall = float(np.mean(recalls))
+        spread = float(np.std(recalls)) if len(recalls) > 1 else None
+    near = metrics.nearest(features, known.features)
+    near_view = metrics.nearest(_images(clips, view), known.images)
+    return Column(
+        len(clips),
+        recognised,
+        confused,
+        precision,
+        recall,
+        spread,
+        metrics.diversity(first, [asked[i] for i in drawn[0]]),
+        metrics.discrepancy(known.reference, first, seed),
+        float(np.median(near)),
+        int((near < known.near / 2).sum()),
+        float(np.median(near_view)),
+        int((near_view < known.near_view / 2).sum()),
+        _levels([levels(clips[i], medium) for i in drawn[0]], real_levels),
+    )
+
+
+def _levels(found: Sequence[Mapping[str, float]], real: Sequence[Mapping[str, float]]) -> dict[str, Level]:
+    from scipy.stats import ks_2samp
+
+    out = {}
+    for name in real[0]:
+        values = np.array([one[name] for one in found])
+        low, median, high = (float(x) for x in np.quantile(values, [0.1, 0.5, 0.9]))
+        test = ks_2samp(values, [one[name] for one in real])
+        out[name] = Level(low, median, high, float(test.statistic), float(test.pvalue))
+    return out
+
+
+def _classifier(
+    medium: str, clips: Sequence[Clip], like: Clip, seconds: Fraction, seed: int, cache: Path | None
+) -> Classifier:
+    """Of labels, where there are two or more; of real clips and noise, where not."""
+    labels = [clip.label or "" for clip in clips]
+    if len(set(labels)) < 2:
+        clips = [*clips, *(noise_like(clip, seed, "other", i) for i, clip in enumerate(clips))]
+        labels = ["real"] * len(labels) + ["noise"] * len(labels)
+    return train(clips, labels, _view(medium, like, seconds), Settings(seed=seed), cache)
+
+
+def _view(medium: str, like: Clip, seconds: Fraction) -> View:
+    if medium == "sound":
+        return SoundView(sound_of(like).sample_rate, float(seconds))
+    height, width = picture_of(like).frames.shape[1:3]
+    scale = min(1.0, SHORT_SIDE / min(height, width))
+    return PictureView(round(height * scale), round(width * scale), 1 if picture_of(like).is_still else 4)
+
+
+def _images(clips: Sequence[Clip], view: View) -> np.ndarray:
+    """What the classifier sees of each clip, `[N, values]`."""
+    batches = [view.image(view.prepare(clips[i : i + 64])).flatten(1).numpy() for i in range(0, len(clips), 64)]
+    return np.concatenate(batches)

@@ -1,0 +1,81 @@
+"""The real clips that a model is measured against, read as the model's training read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.data.cache import encode_file, read_for
+from mediadiff.data.folder import Item, scan
+from mediadiff.data.settings import DataSettings
+from mediadiff.domains.base import Domain
+from mediadiff.errors import MediaError, UsageError
+
+
+@dataclass(frozen=True)
+class RealClips:
+    """The train and test clips of a folder, at the model's rates and size and at most its window long."""
+
+    train: Sequence[Clip]
+    test: Sequence[Clip]
+    test_items: Sequence[Item]
+    """The files of `test`, in the same order."""
+    notes: tuple[str, ...]
+    """What a reader of the figures should know: files that could not be read, a missing test split."""
+
+
+def read_real(
+    data: DataSettings, domains: Mapping[str, Domain], seconds: Fraction, labels: Collection[str]
+) -> RealClips:
+    """All clips of the folder that have one of `labels` (all clips, where there are no labels).
+
+    Without a test split every fifth clip stands in for it, with a note: the model may have been trained on those.
+    Raises UsageError where fewer than 20 clips are left to compare with.
+    """
+    items = [item for item in scan(data).items if not labels or item.label in labels]
+    notes = []
+    if not any(item.split == "test" for item in items):
+        items = [replace(item, split="train" if i % 5 else "test") for i, item in enumerate(items)]
+        notes.append("the data has no test split: every fifth clip stands in for it, and the model may have seen it")
+    train, test, test_items, bad = [], [], [], []
+    for item in items:
+        try:
+            clip = cut(read_for(item.path, domains, min(data.keep, float(seconds) + 1)), seconds)
+        except MediaError as error:
+            bad.append(str(error))
+            continue
+        clip = replace(clip, label=item.label)
+        if item.split == "test":
+            test.append(clip)
+            test_items.append(item)
+        else:
+            train.append(clip)
+    if bad:
+        notes.append(f"{len(bad)} files could not be read, the first: {bad[0]}")
+    if len(train) + len(test) < 20 or not test or not train:
+        raise UsageError(
+            f"too few real clips to measure with: {len(train)} train and {len(test)} test clips of the model's labels "
+            f"in {data.folder}; take a folder with more (--data), or another rule for data.test"
+        )
+    return RealClips(train, test, test_items, tuple(notes))
+
+
+def round_trip(item: Item, domains: Mapping[str, Domain], seconds: Fraction) -> Clip:
+    """The clip of a file as the domains give it back: the best that any model in these domains can do."""
+    streams: dict[str, Sound | Picture] = {}
+    for name, x in encode_file(item.path, domains, seconds, float(seconds) + 1).items():
+        domain = domains[name]
+        streams[domain.medium] = domain.decode(x[:, : domain.steps(seconds)])
+    return cut(Clip(label=item.label, **streams), seconds)  # type: ignore[arg-type]
+
+
+def cut(clip: Clip, seconds: Fraction) -> Clip:
+    """The first `seconds` of the clip."""
+    sound, picture = clip.sound, clip.picture
+    if sound is not None:
+        sound = Sound(sound.samples[:, : round(seconds * sound.sample_rate)], sound.sample_rate)
+    if picture is not None:
+        picture = Picture(picture.frames[: max(1, round(seconds * picture.rate))], picture.rate)
+    return replace(clip, sound=sound, picture=picture)

@@ -1,0 +1,173 @@
+"""What an evaluation found: figures side by side, as text for people and as plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mediadiff.evaluation.metrics import Interval
+
+PLAIN = 0.01
+"""A level differs from the real one plainly when chance would do as much less often than this."""
+
+
+class Level(NamedTuple):
+    """A plain figure over a set of clips: its 10 %, 50 % and 90 % quantiles, and how far it is from real test clips.
+
+    `distance` is that of Kolmogorov and Smirnov, 0..1; `p` is how often chance alone makes it as large.
+    """
+
+    low: float
+    median: float
+    high: float
+    distance: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """The figures of one set of clips; None where a figure cannot be had. See `Section` for what they are."""
+
+    clips: int
+    recognised: Interval | None
+    confused: Mapping[str, int]
+    precision: float | None
+    recall: float | None
+    recall_spread: float | None
+    diversity: float
+    discrepancy: Interval
+    nearest: float
+    copies: int
+    nearest_view: float
+    copies_view: int
+    levels: Mapping[str, Level]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one medium.
+
+    `columns` are sets of clips by name: real test clips, what was rendered, then the controls. Precision, recall,
+    diversity, discrepancy and levels are of `drawn` clips of each set, with the same number of each label. `nearest` is
+    the median distance to the nearest train clip in features (`nearest_view`: in what the classifier sees), and a clip
+    counts as a copy when it is nearer than half of that median for real test clips.
+    """
+
+    medium: str
+    classifier: str
+    labels: tuple[str, ...]
+    train: int
+    drawn: int
+    neighbours: int
+    columns: Mapping[str, Column]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one evaluation."""
+
+    name: str
+    rendered: int
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `json` can write; an interval or a level becomes a dictionary of its parts."""
+        plain: dict[str, Any] = _plain(vars(self))
+        for section, found in zip(plain["sections"], self.sections, strict=True):
+            section["recall_of_real"] = recall_of_real(found)
+        return plain
+
+    def text(self) -> str:
+        """The figures as a table for each medium, and what they say in words."""
+        parts = [f"{self.name}: {self.rendered} rendered clips"]
+        for section in self.sections:
+            parts += ["", *_table(section), "", *_words(section)]
+        if self.notes:
+            parts += ["", *(f"Note: {note}." for note in self.notes)]
+        return "\n".join(parts)
+
+
+def recall_of_real(section: Section) -> float | None:
+    """The recall of the rendered clips divided by that of as many real test clips."""
+    real, rendered = section.columns["real test"].recall, section.columns["rendered"].recall
+    return None if not real or rendered is None else rendered / real
+
+
+def _table(section: Section) -> list[str]:
+    columns = section.columns.values()
+    rows: list[tuple[str, list[str]]] = [("", list(section.columns)), ("clips", [str(c.clips) for c in columns])]
+
+    def row(name: str, cell: Callable[[Column], str]) -> None:
+        rows.append((name, [cell(c) for c in columns]))
+
+    if any(c.recognised for c in columns):
+        row("recognised as asked", lambda c: f"{100 * c.recognised.value:.1f} %" if c.recognised else "-")
+    row("precision", lambda c: _number(c.precision))
+    row("recall", lambda c: _number(c.recall) + (f" +-{c.recall_spread:.2f}" if c.recall_spread else ""))
+    row("discrepancy", lambda c: f"{c.discrepancy.value:.1f} ({c.discrepancy.low:.1f}..{c.discrepancy.high:.1f})")
+    row("diversity in a label", lambda c: f"{c.diversity:.2f}")
+    row("to nearest train clip", lambda c: f"{c.nearest:.2f} | {c.nearest_view:.2f}")
+    row("copies", lambda c: f"{c.copies} | {c.copies_view}")
+    for name in next(iter(columns)).levels:
+        row(name, lambda c, name=name: _level(c.levels[name]))  # type: ignore[misc]
+    first = max(len(name) for name, _ in rows)
+    widths = [max(len(cells[i]) for _, cells in rows) for i in range(len(columns))]
+    return [
+        f"{name:{first}}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        for name, cells in rows
+    ]
+
+
+def _words(section: Section) -> list[str]:
+    real, rendered = section.columns["real test"], section.columns["rendered"]
+    out = []
+    if rendered.recognised and real.recognised:
+        value, low, high = (100 * x for x in rendered.recognised)
+        out.append(
+            f"{value:.1f} % are recognised as asked (95 % interval {low:.1f} to {high:.1f}), by a classifier that gets "
+            f"{100 * real.recognised.value:.1f} % of {real.clips} real test clips right."
+        )
+        if rendered.confused:
+            out.append("Mistaken: " + ", ".join(f"{what} ({n})" for what, n in rendered.confused.items()) + ".")
+    share = recall_of_real(section)
+    if share is not None:
+        out.append(f"Recall is {share:.2f} of what as many real test clips have.")
+    out.append(
+        f"Copies of a training clip: {rendered.copies} by features and {rendered.copies_view} by the {section.medium} "
+        f"itself, of {rendered.clips} (real test clips: {real.copies} and {real.copies_view} of {real.clips})."
+    )
+    for name, level in rendered.levels.items():
+        if level.p < PLAIN:
+            out.append(
+                f"{name} differs from real clips: median {level.median:.2f} against {real.levels[name].median:.2f}, "
+                f"distance {level.distance:.2f} (p {level.p:.1g})."
+            )
+    out.append(
+        f"Precision, recall (k = {section.neighbours}), discrepancy (MMD squared x 1000), diversity and levels: "
+        f"{section.drawn} clips of each set, against {section.train} real train clips, in the features of classifier "
+        f"{section.classifier}. Levels: median (10 % .. 90 %). To the nearest train clip, and copies: by features | by "
+        f"the {section.medium} itself."
+    )
+    return out
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _level(level: Level) -> str:
+    return f"{level.median:.2f} ({level.low:.2f}..{level.high:.2f})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Column, Section)):
+        value = vars(value)
+    elif isinstance(value, (Interval, Level)):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    return value
