@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,11 +16,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 
-from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.data.encode import encode_file
 from mediadiff.data.folder import Item, Refusal, Scan, Split, natural
 from mediadiff.domains.base import Domain, Shape
 from mediadiff.errors import MediadiffError, MediaError, UsageError
@@ -31,7 +29,6 @@ from mediadiff.io.tensors import save_tensors
 FORMAT = 1
 _SHARD_BYTES = 128 * 2**20
 _SHARD_SECONDS = 20.0  # an interrupted encode loses at most this much work
-_LARGEST = 1000.0  # encoded values are near unit scale; half precision would hold up to 65504
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,7 @@ class EncodedSet:
             try:
                 content = _hash(item.path)
                 if content not in shards:
-                    clip = read_for(item.path, domains, scan.settings.keep)
-                    shards.add(content, encode_clip(clip, item.path, domains, seconds))
+                    shards.add(content, encode_file(item.path, domains, seconds, scan.settings.keep))
                 entries.append((item, content))
             except MediaError as error:
                 refused.append(Refusal(item.path, error.cause))
@@ -187,69 +183,6 @@ class EncodedSet:
         return self._shards.read(entry.content, stream, start, stop)
 
 
-def encode_clip(clip: Clip, path: Path, domains: Mapping[str, Domain], seconds: Fraction) -> dict[str, torch.Tensor]:
-    """Each stream that the clip has as float32 `[C, T, H, W]`, `T` at least the window's; see `EncodedSet.open`.
-
-    Raises MediaError, naming `path`, if a stream holds values that are not finite.
-    """
-    streams = {"sound": clip.sound, "picture": clip.picture}
-    # A still image has no length of its own: it is held for as long as the sound, or the window, lasts.
-    lengths = [stream.seconds for stream in streams.values() if stream and not getattr(stream, "is_still", False)]
-    common = min(lengths, default=seconds)
-    out = {}
-    for name, domain in domains.items():
-        stream = streams[domain.medium]
-        if stream is None:
-            continue
-        window = domain.steps(seconds)
-        if isinstance(stream, Sound):
-            if not np.isfinite(stream.samples).all():
-                raise MediaError(path, "its sound has samples that are not finite (NaN or infinity)")
-            stream = _pad_sound(stream, math.ceil(window / domain.rate * stream.sample_rate))
-        else:
-            frame_rate = Fraction(getattr(domain, "frame_rate", domain.rate))
-            length = max(window / domain.rate, common) if stream.is_still else window / domain.rate
-            stream = _hold(stream, math.ceil(length * frame_rate), frame_rate)
-        x = domain.encode(stream).float()
-        if x.shape[1] < window:
-            raise UsageError(
-                f"the domain of {name!r} encodes {window} steps as {x.shape[1]}; its shape() does not hold"
-            )
-        x = x[:, : max(window, math.ceil(common * domain.rate))]
-        if not x.isfinite().all() or x.abs().max() > _LARGEST:
-            raise MediaError(path, f"its {domain.medium} encodes to values that are not finite or far from unit scale")
-        out[name] = x.contiguous()
-    return out
-
-
-def read_for(path: Path, domains: Mapping[str, Domain], keep: float) -> Clip:
-    """The file decoded at the rates, channels and size of the domains; a stream that the file lacks stays None."""
-    from mediadiff.io.probe import probe
-    from mediadiff.io.read import read
-
-    # Checked here once: a domain of sound has sample_rate and channels, one of picture height, width and frame_rate.
-    by_medium: dict[str, Any] = {domain.medium: domain for domain in domains.values()}
-    if len(by_medium) < len(domains):
-        raise UsageError("a recipe has at most one stream of sound and one of picture")
-    info = probe(path)
-    has = {"sound": info.sound is not None, "picture": info.picture is not None}
-    wanted = [medium for medium in by_medium if has[medium]]
-    if not wanted:
-        raise MediaError(path, f"it has no {' and no '.join(by_medium)}")
-    sound = by_medium["sound"] if "sound" in wanted else None
-    picture = by_medium["picture"] if "picture" in wanted else None
-    return read(
-        path,
-        sound=sound is not None,
-        picture=picture is not None,
-        sample_rate=sound.sample_rate if sound else None,
-        channels=sound.channels if sound else None,
-        rate=Fraction(picture.frame_rate) if picture else None,
-        size=(picture.height, picture.width) if picture else None,
-        max_seconds=keep,
-    )
-
-
 class _Shards:
     """The shards of one folder, each checked against its hash when opened; a damaged one is removed."""
 
@@ -324,16 +257,3 @@ def _hash(path: Path) -> str:
         return sha256(path)
     except OSError as error:
         raise MediaError(path, f"cannot be read: {error.strerror}") from None
-
-
-def _pad_sound(sound: Sound, samples: int) -> Sound:
-    missing = samples - sound.samples.shape[1]
-    if missing <= 0:
-        return sound
-    return Sound(np.pad(sound.samples, ((0, 0), (0, missing))), sound.sample_rate)
-
-
-def _hold(picture: Picture, frames: int, rate: Fraction) -> Picture:
-    """The picture with its last frame held until it has `frames` frames at `rate`, which is its own unless it is still."""
-    missing = max(0, frames - len(picture.frames))
-    return Picture(np.pad(picture.frames, ((0, missing), (0, 0), (0, 0), (0, 0)), mode="edge"), rate)

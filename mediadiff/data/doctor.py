@@ -178,7 +178,7 @@ def _check(
     item: Item, found: Scan, domains: Mapping[str, Domain] | None, seconds: Fraction | float | None
 ) -> tuple[Accepted, str]:
     """The file as training sees it, and the hash of its bytes. MediaError if it cannot be used."""
-    from mediadiff.data.cache import encode_clip, read_for
+    from mediadiff.data.encode import encode_clip, read_for
     from mediadiff.io.files import sha256
     from mediadiff.io.probe import probe
     from mediadiff.io.read import read

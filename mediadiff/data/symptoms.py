@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.data.cache import read_for
+from mediadiff.data.encode import read_for
 from mediadiff.domains.base import Domain
 
 _SILENT = 10 ** (-60 / 20)
