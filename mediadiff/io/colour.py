@@ -51,6 +51,7 @@ def to_rgb(frame: Any, height: int, width: int) -> np.ndarray:
 def from_rgb(frame: np.ndarray, pixel_format: str) -> Any:
     """RGB uint8 `[H, W, 3]` as a PyAV frame: BT.709 in limited range for YUV formats, unchanged for RGB formats."""
     import av
+    from av.video.reformatter import Interpolation
 
     source = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
     if not pixel_format.startswith("yuv"):
@@ -60,7 +61,7 @@ def from_rgb(frame: np.ndarray, pixel_format: str) -> Any:
         src_color_range=FULL,
         dst_colorspace=BT709,
         dst_color_range=LIMITED,
-        interpolation=_filter(),
+        interpolation=int(Interpolation.AREA) | _precise(),
         threads=1,
     )
 
@@ -74,11 +75,16 @@ def _over_black(frame: Any) -> Any:
 
 
 def _convert(frame: Any, pixel_format: str, height: int, width: int) -> Any:
-    return frame.reformat(width, height, pixel_format, dst_color_range=FULL, interpolation=_filter(), threads=1)
-
-
-def _filter() -> int:
     from av.video.reformatter import Interpolation
 
-    precise = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-    return int(Interpolation.AREA | precise)
+    is_smaller = height < frame.height or width < frame.width
+    scaling = Interpolation.AREA if is_smaller else Interpolation.BICUBIC
+    return frame.reformat(
+        width, height, pixel_format, dst_color_range=FULL, interpolation=int(scaling) | _precise(), threads=1
+    )
+
+
+def _precise() -> int:
+    from av.video.reformatter import Interpolation
+
+    return int(Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP)

@@ -148,9 +148,12 @@ def _with_ffmpeg(path: str | Path, limits: Limits) -> MediaInfo:
         if sound is None and picture is None:
             held = f"; it holds {', '.join(left)}" if left else ""
             raise MediaError(path, f"has no sound and no picture that can be read{held}")
+        # Ogg keeps the tags with its streams, PNG with the frame, where PyAV does not show them
         metadata = {**container.metadata}
-        for stream in chosen.values():
-            metadata = {**stream.metadata, **metadata} if name == "ogg" else metadata
+        if name == "ogg":
+            metadata |= container.streams[0].metadata
+        elif name == "png_pipe":
+            metadata |= _png_texts(path)
         seconds = Fraction(container.duration, 1_000_000) if container.duration else None
         return MediaInfo(str(path), name, container.size, seconds, sound, picture, left, tags.unpack(metadata))
 
@@ -203,6 +206,9 @@ def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
     geometry = Geometry(Fraction(aspect), *orientation(frame))
     is_still = container.endswith("_pipe")
     rate = Fraction(stream.average_rate or stream.guessed_rate or 1)
+    if container == "gif" and stream.frames and stream.duration:
+        # FFmpeg's average is rounded to a usual rate
+        rate = stream.frames / (stream.duration * stream.time_base)
     is_lone = is_still or (container == "gif" and stream.frames == 1)
     return PictureInfo(
         codec=source.codec_name(stream),
@@ -217,6 +223,13 @@ def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
         colour=colour.words(frame, stream.metadata),
         stream=stream.index,
     )
+
+
+def _png_texts(path: str | Path) -> dict[str, str]:
+    from PIL import Image
+
+    with source.open_file(path) as file, source.naming(path), Image.open(file) as image:
+        return {key: value for key, value in image.info.items() if isinstance(value, str)}
 
 
 def _with_libsndfile(path: str | Path) -> SoundInfo | None:

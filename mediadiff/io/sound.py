@@ -12,11 +12,10 @@ from mediadiff.errors import MediaError, UsageError
 from mediadiff.io import source
 from mediadiff.io.limits import Limits
 from mediadiff.io.probe import MediaInfo, SoundInfo
+from mediadiff.io.resampling import resample
 
 _BLOCK = 65_536  # samples per read
 _GAP = Fraction(1, 10)  # seconds; a longer hole between time stamps is filled with silence
-# measured: errors below -115 dB up to 0.45 of the lower rate, aliases below -135 dB from 0.55 of it
-_RESAMPLER = {"filter_size": "128", "filter_type": "kaiser", "kaiser_beta": "12", "cutoff": "0.96"}
 _HALF = 0.5**0.5
 # ITU-R BS.775: (left, right) of each speaker; the low-frequency channel is left out
 _STEREO = {
@@ -75,28 +74,6 @@ def mixing(speakers: tuple[str, ...], channels: int | None) -> np.ndarray:
     stereo = np.array([_STEREO.get(name, (_HALF, _HALF)) for name in speakers], np.float32).T
     stereo /= stereo.sum(axis=1, keepdims=True).max()
     return stereo if channels == 2 else stereo.mean(axis=0, keepdims=True)
-
-
-def resample(blocks: Iterator[np.ndarray], rate: int, target: int) -> Iterator[np.ndarray]:
-    """Blocks `[channels, n]` at `rate` Hz as blocks at `target` Hz; N samples become the nearest to N target / rate."""
-    if rate == target:
-        yield from blocks
-        return
-    import av
-
-    resampler = av.AudioResampler(format="fltp", rate=target, options=_RESAMPLER)
-    taken = given = 0
-    for block in blocks:
-        taken += block.shape[1]
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=f"{block.shape[0]} channels")
-        frame.sample_rate = rate
-        for part in resampler.resample(frame):
-            given += part.samples
-            yield part.to_ndarray()
-    missing = round(Fraction(taken * target, rate)) - given
-    for part in resampler.resample(None):
-        yield part.to_ndarray()[:, : max(0, missing)]
-        missing -= part.samples
 
 
 def _mixed(blocks: Iterator[np.ndarray], matrix: np.ndarray) -> Iterator[np.ndarray]:

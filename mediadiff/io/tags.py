@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mediadiff.clip import Clip
+
 _MARK = "mediadiff"
 _PRIVATE = {
     "major_brand",
@@ -14,6 +16,11 @@ _PRIVATE = {
     "encoder",
     "software",
 }  # of the container, not the clip
+
+
+def of(clip: Clip) -> dict[str, str]:
+    """The tags to write for a clip: its own and its label."""
+    return {**clip.tags, "label": clip.label} if clip.label is not None else dict(clip.tags)
 
 
 def pack(tags: Mapping[str, str], limit: int | None = None) -> str:
@@ -45,4 +52,5 @@ def unpack(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _text(tags: Mapping[str, str], left_out: list[str]) -> str:
     body = {**tags, "...": " ".join(left_out)} if left_out else tags
-    return json.dumps({_MARK: body}, ensure_ascii=False, separators=(",", ":"))
+    # ASCII alone: the comments of mp3 and wav do not say their encoding
+    return json.dumps({_MARK: body}, separators=(",", ":"))
