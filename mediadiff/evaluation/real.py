@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.data.cache import encode_file, read_for
+from mediadiff.data.encode import encode_file, read_for
 from mediadiff.data.folder import Item, scan
 from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
