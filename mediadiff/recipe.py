@@ -38,6 +38,8 @@ from mediadiff.yaml_document import (
 VERSION = 1
 COMMAND_LINE = Mark(0, 0)
 
+MEDIA = ("sound", "picture")
+
 Seconds = Annotated[float, Gt(0), Le(3600)]
 Text = Annotated[str, MinLen(1), MaxLen(4096)]
 Format = Literal["wav", "flac", "ogg", "mp3", "mp4", "webm", "mkv", "gif", "png"]
@@ -55,7 +57,7 @@ class TrainRecipe:
     """The length of a clip, as training sees it."""
     data: DataSettings
     """The media to learn from."""
-    streams: dict[Literal["sound", "picture"], Any]
+    streams: dict[str, Any]
     """What a clip is made of: sound, picture or both, each with its domain and the domain's settings."""
     condition: ConditionSettings = ConditionSettings()
     """What a clip may be asked for by."""
@@ -91,6 +93,8 @@ class RenderRecipe:
     """The length of each clip; nothing: as the model was trained."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Another seed gives other clips."""
+    first: Annotated[int, Ge(0), Le(10**9)] = 0
+    """The index of the first clip; a clip depends on its seed and index, not on how many are rendered."""
     format: Format | None = None
     """The ending of the files; nothing: what suits the model's streams."""
     out: Text | None = None
@@ -146,7 +150,7 @@ def json_schema() -> dict[str, Any]:
         one["properties"] = head | one["properties"]
         one["required"] = [*head, *one["required"]]
         definitions[kind.__name__] = one
-    streams: dict[str, Any] = {"sound": [], "picture": []}
+    streams: dict[str, Any] = {medium: [] for medium in MEDIA}
     for name in domains.names():
         one = schema(domains.get(name))
         definitions |= one.pop("$defs")
@@ -241,7 +245,7 @@ _HEAD = ("mediadiff", "task")
 def _train_recipe(document: Document) -> TrainRecipe | None:
     recipe = check(TrainRecipe, document, (), document.data, also=_HEAD)
     streams = document.data.get("streams")
-    found: dict[Any, Domain] = {}
+    found: dict[str, Domain] = {}
     for name, section in streams.items() if isinstance(streams, dict) else ():
         stream = _stream(document, name, section)
         if stream is not None:
@@ -268,6 +272,9 @@ def _train_recipe(document: Document) -> TrainRecipe | None:
 
 def _stream(document: Document, name: str, section: Any) -> Domain | None:
     path = ("streams", name)
+    if name not in MEDIA:
+        note(document, path, unknown(name, MEDIA), on_key=True)
+        return None
     if not isinstance(section, dict):
         note(document, path, f"takes a section: domain, and that domain's settings; got {describe(section)}")
         return None

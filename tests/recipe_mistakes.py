@@ -125,7 +125,7 @@ SCHEMA = [
     ("patch of no stream", changed("patch: {sound", "patch: {picture"), "line 11, column 40: network.patch.picture: unknown; known: sound"),
     ("warm-up too long", changed("clips: 2e5", "clips: 10, warmup: 11"), "line 12, column 31: training.warmup: takes at most the clips of the training (10); got 11"),
     ("no streams", changed("\n  sound: {domain: spectrogram, sample_rate: 8000, n_fft: 256, hop: 64}\nnetwork: {channels: [64, 128], patch: {sound: [1, 2, 1]}}", " {}"), "line 9, column 10: streams: takes sound, picture or both; got none"),
-    ("stream unknown", changed("streams:\n", "streams:\n  smell: {domain: spectrogram}\n"), "line 10, column 10: streams.smell: takes one of sound, picture"),
+    ("stream unknown", changed("streams:\n", "streams:\n  smell: {domain: spectrogram}\n"), "line 10, column 3: streams.smell: unknown; known: sound, picture"),
     ("stream not a section", changed("streams:\n", "streams:\n  picture: frames\n"), "line 10, column 12: streams.picture: takes a section: domain, and that domain's settings; got the text 'frames'"),
     ("no domain", changed("domain: spectrogram, ", ""), "line 10, column 3: streams.sound.domain: is missing; it takes one of frames, mel, spectrogram, stft"),
     ("domain misspelt", changed("spectrogram", "spectogram"), "line 10, column 19: streams.sound.domain: unknown; known: frames, mel, spectrogram, stft; did you mean spectrogram?"),
@@ -161,7 +161,7 @@ RENDERS = [
     ("out above", RENDER + "out: a/../../b\n", "line 6, column 6: out: takes a folder below the working folder"),
     ("sampling misspelt", RENDER + "sampling: {step: 3}\n", "line 6, column 12: sampling.step: unknown; known: sampler, steps,"),
     ("sampling not a section", RENDER + "sampling: heun\n", "line 6, column 11: sampling: takes a mapping of names to values; got the text 'heun'"),
-    ("training setting", RENDER + "training: {}\n", "line 6, column 1: training: unknown; known: model, num, label, seconds, seed, format, out, sampling"),
+    ("training setting", RENDER + "training: {}\n", "line 6, column 1: training: unknown; known: model, num, label, seconds, seed, first, format, out, sampling"),
 ]  # fmt: skip
 
 BAD = TYPE_TRAPS + STRUCTURE + TAGS + SCHEMA + RENDERS
