@@ -71,6 +71,9 @@ class EncodedSet:
         self.mirror: bool = index["mirror"]
         self.scalars: tuple[str, ...] = tuple(sorted({name for entry in self.entries for name in entry.scalars}))
         """The names of all numbers that any file has."""
+        known = json.dumps([index[key] for key in ("streams", "seconds", "labels", "balance", "mirror", "entries")])
+        self.fingerprint = hashlib.sha256(known.encode()).hexdigest()
+        """A hash of all that batches depend on: equal if and only if training would see the same."""
         self._shards = shards
         self._members = {
             split: tuple(i for i, entry in enumerate(self.entries) if entry.split == split)
@@ -156,18 +159,14 @@ class EncodedSet:
         if not (root / "index.json").is_file():
             raise MediadiffError(f"{root} holds no finished cache (no index.json); open it with its media once")
         try:
-            index = json.loads((root / "index.json").read_text())
-        except ValueError as error:
-            raise MediadiffError(
-                f"{root}/index.json is damaged ({error}); delete it and open it with its media"
-            ) from None
-        if index.get("format") != FORMAT:
-            raise MediadiffError(f"{root} is a cache of format {index.get('format')}; this version reads {FORMAT}")
-        shards = _Shards(root)
-        missing = [entry["name"] for entry in index["entries"] if entry["content"] not in shards]
+            encoded = cls(root, json.loads((root / "index.json").read_text()), _Shards(root))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            text = f"{root}/index.json is damaged or of another version; open it with its media again"
+            raise MediadiffError(text) from None
+        missing = sum(entry.content not in encoded._shards for entry in encoded.entries)
         if missing:
-            raise MediadiffError(f"{root} lacks {len(missing)} files or they are damaged; open it with its media again")
-        return cls(root, index, shards)
+            raise MediadiffError(f"{root} lacks {missing} files, or they are damaged; open it with its media again")
+        return encoded
 
     def __len__(self) -> int:
         return len(self.entries)
