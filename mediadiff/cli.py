@@ -37,16 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=[word for word in given if word != "--debug"], prog_name="mediadiff", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:
+            print("mediadiff: stopped", file=sys.stderr)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         mistake: Any = error
         mistake.show()
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        print("mediadiff: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read the output has had enough of it. Python flushes stdout once more when it ends.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has had enough of it; typer then exits. Python flushes stdout once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MediadiffError as error:
