@@ -12,6 +12,20 @@ Streams = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Standard:
+    """The mean and standard deviation by which a stream is brought to zero mean and unit variance."""
+
+    mean: float
+    std: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return x * self.std + self.mean
+
+
+@dataclass(frozen=True)
 class Packing:
     """The shapes `[C, T, H, W]` of the streams, in the order in which they are packed."""
 

@@ -77,7 +77,9 @@ class ConditionEncoder(nn.Module):
         self.scalars = nn.ModuleList([nn.Linear(33, embedding) for _ in range(scalars)])
 
     def forward(self, condition: Condition) -> Tensor:
-        e = self.labels(condition.labels + 1)
+        # A model without labels takes data that has them, and does not look.
+        known = self.labels.num_embeddings > 1
+        e = self.labels(condition.labels + 1 if known else torch.zeros_like(condition.labels))
         if self.text is not None:
             e = e + self.text(condition.text)
         for value, linear in zip(condition.scalars.unbind(1), self.scalars, strict=True):

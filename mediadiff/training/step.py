@@ -13,24 +13,11 @@ from mediadiff.data.loader import Batch
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.levels import draw
 from mediadiff.diffusion.settings import DiffusionSettings
+from mediadiff.diffusion.streams import Standard
 from mediadiff.nn.condition import Condition
 from mediadiff.rng import generator
 from mediadiff.training.averages import Average
 from mediadiff.training.settings import TrainingSettings
-
-
-@dataclass(frozen=True)
-class Standard:
-    """The mean and standard deviation by which a stream is brought to zero mean and unit variance."""
-
-    mean: float
-    std: float
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
-
-    def inverse(self, x: Tensor) -> Tensor:
-        return x * self.std + self.mean
 
 
 def learning_rate(settings: TrainingSettings, clips: int) -> float:
@@ -57,7 +44,7 @@ class Trainer:
         self,
         denoiser: Denoiser,
         standards: Mapping[str, Standard],
-        scalars: tuple[str, ...],
+        scalars: Mapping[str, Standard],
         settings: TrainingSettings,
         diffusion: DiffusionSettings,
     ):
@@ -79,15 +66,27 @@ class Trainer:
         random = generator("training", self.settings.seed, key)
         size = len(batch.labels)
         level = draw(self.diffusion, size, random)
+        hide = torch.rand(size, generator=random) < self.settings.drop
+        return self._loss_at(level, batch, random, self.condition(batch).hidden(hide))
+
+    @torch.no_grad()
+    def error_at(self, sigma: float, batch: Batch, key: int) -> float:
+        """The mean squared error of the network's target at one noise level."""
+        level = torch.full((len(batch.labels),), sigma)
+        _, errors = self._loss_at(level, batch, generator("level", self.settings.seed, key), self.condition(batch))
+        return sum(float(e.mean()) for e in errors.values()) / len(errors)
+
+    def _loss_at(
+        self, level: Tensor, batch: Batch, random: torch.Generator, condition: Condition
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         clean = {n: self.standards[n].forward(x) for n, x in batch.streams.items()}
         noise = {n: torch.randn(x.shape, generator=random) for n, x in clean.items()}
         # A stream that a clip lacks is told to be given, which takes it out of the loss.
-        sigma = {n: (level * batch.present[n])[:, None].expand(size, x.shape[2]) for n, x in clean.items()}
-        hide = torch.rand(size, generator=random) < self.settings.drop
-        return self.denoiser.loss(clean, noise, sigma, self.condition(batch).hidden(hide))
+        sigma = {n: (level * batch.present[n])[:, None].expand(-1, x.shape[2]) for n, x in clean.items()}
+        return self.denoiser.loss(clean, noise, sigma, condition)
 
     def condition(self, batch: Batch) -> Condition:
-        columns = [batch.scalars[name] for name in self.scalars]
+        columns = [standard.forward(batch.scalars[name]) for name, standard in self.scalars.items()]
         return Condition.of(batch.labels, batch.captions, torch.stack(columns, dim=1) if columns else None)
 
     def step(self, batch: Batch) -> Outcome:

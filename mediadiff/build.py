@@ -1,0 +1,255 @@
+"""Where the parts meet: a recipe becomes a training, a model becomes files."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediadiff.errors import UsageError
+from mediadiff.model import Model, load, new_denoiser, save_model, shipped
+
+if TYPE_CHECKING:
+    from mediadiff.data.cache import EncodedSet
+    from mediadiff.diffusion.streams import Standard
+    from mediadiff.recipe import TrainRecipe
+    from mediadiff.training.step import Trainer
+
+__all__ = ["load", "render", "shipped", "train"]
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def train(
+    recipe: TrainRecipe,
+    out: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Trains a model by a recipe and returns its folder, `out` or `runs/NAME`.
+
+    `resume` goes on where an earlier run stopped, and ends with the same weights; `dry_run` looks at the data, builds
+    the network and tries it on one clip, and writes nothing but the cache. `report` gets an event (a dict) now and then.
+    Raises UsageError when the folder holds a training already and `resume` is not asked for.
+    """
+    from mediadiff.rendering.preview import preview
+    from mediadiff.training import check, checkpoint
+    from mediadiff.training.loop import Loop
+
+    report = report or (lambda event: None)
+    out = out or Path("runs") / recipe.name
+    begun = checkpoint.everything(out / "checkpoints")
+    if begun and not resume and not dry_run:
+        raise UsageError(f"{out} holds a training already: go on with --resume, or choose another folder with --out")
+    if resume and not begun:
+        raise UsageError(f"{out} holds no checkpoint to go on from: leave --resume out, or name its folder with --out")
+
+    encoded = encode(recipe, report)
+    trainer = new_trainer(recipe, encoded)
+    weights = sum(p.numel() for p in trainer.parameters)
+    clips = {split: len(encoded.members(split)) for split in ("train", "test")}
+    report({"event": "network", "parameters": weights, "bf16": trainer.denoiser.bf16, **clips})
+    if not begun:
+        part = check.overfit(trainer, _batch(encoded, recipe, 0))
+        report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
+        if not part <= check.PASSES:
+            report(
+                {
+                    "event": "warning",
+                    "text": f"on one clip alone the error only fell to {part:.0%} of where it began ({check.PASSES:.0%} is "
+                    "expected): this recipe may not learn. Look at the data with `mediadiff doctor`, and try another "
+                    "learning_rate or more channels.",
+                }
+            )
+    if dry_run:
+        return out
+
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+
+    def publish(trainer: Trainer) -> None:
+        trained = {"clips": trainer.clips, "seconds": round(time.monotonic() - started, 1), **machine()}
+        save_model(
+            out,
+            recipe,
+            encoded.labels,
+            trainer.standards,
+            trainer.scalars,
+            trainer.average.weights,
+            trainer.snapshot,
+            trained,
+        )
+
+    def look(trainer: Trainer) -> None:
+        folder = out / "previews" / f"{trainer.clips:012d}"
+        seconds = Fraction(recipe.seconds).limit_denominator(10**6)
+        preview(
+            folder,
+            trainer.denoiser,
+            trainer.average.weights,
+            recipe.streams,
+            trainer.standards,
+            encoded.labels if recipe.condition.label else (),
+            seconds,
+            replace(recipe.sampling, autoguidance=1.0),
+            report,
+        )
+
+    loop = Loop(trainer, lambda step: _batch(encoded, recipe, step), out, look, publish, report)
+    loop.run(resume)
+    _report_levels(loop, encoded, recipe, out)
+    return out
+
+
+def encode(recipe: TrainRecipe, report: Report) -> EncodedSet:
+    """The recipe's data, decoded and encoded into the cache. UsageError if the network cannot take its length."""
+    from mediadiff.data.cache import EncodedSet
+    from mediadiff.data.folder import scan
+
+    found = scan(recipe.data)
+    total = len(found.items)
+    last = 0.0
+
+    def progress(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.5 or done == of:
+            last = time.monotonic()
+            report({"event": "encode", "done": done, "of": of})
+
+    encoded = EncodedSet.open(found, recipe.streams, recipe.seconds, cache_folder() / "encoded", progress)
+    refused = [*found.refused, *encoded.refused]
+    report({"event": "data", "files": total, "refused": len(refused), "labels": list(encoded.labels)})
+    for refusal in refused:
+        report({"event": "refused", "file": str(refusal.path), "reason": refusal.reason})
+    for name in recipe.condition.scalars:
+        if name not in encoded.scalars:
+            raise UsageError(f"condition.scalars names {name!r}, which no file has; there are: {list(encoded.scalars)}")
+    return encoded
+
+
+def new_trainer(recipe: TrainRecipe, encoded: EncodedSet) -> Trainer:
+    """A trainer at its start, its first weights drawn from the recipe's seed."""
+    import torch
+
+    from mediadiff.nn.precision import use_bf16
+    from mediadiff.rng import key_seed
+    from mediadiff.training.step import Trainer
+
+    # torch draws first weights from its global state: set here for this one purpose, and put back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_seed(recipe.training.seed, "weights"))
+        denoiser = new_denoiser(recipe, len(encoded.labels))
+    denoiser.bf16 = use_bf16(recipe.training.precision)
+    for name, stream in encoded.streams.items():
+        multiple = denoiser.network.multiple(name)  # type: ignore[operator]
+        steps = stream.shape[1]
+        if steps % multiple:
+            near = float(max(1, round(steps / multiple)) * multiple / stream.rate)
+            raise UsageError(
+                f"seconds: {recipe.seconds:g} s of {name} are {steps} time steps, and this network takes multiples of "
+                f"{multiple}: try seconds: {near:g}"
+            )
+    standards = {name: _measure(encoded, name) for name in recipe.streams}
+    scalars = {name: _spread(encoded, name) for name in recipe.condition.scalars}
+    return Trainer(denoiser, standards, scalars, recipe.training, recipe.diffusion)
+
+
+def render(
+    model: Model,
+    out: Path,
+    num: int = 1,
+    label: str | list[str] | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    first: int = 0,
+    sampling: Mapping[str, Any] | None = None,
+    caption: str = "",
+    scalars: Mapping[str, float] | None = None,
+    format: str | None = None,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Renders clips into files `LABEL-INDEX.EXT` in `out`; a clip that fails is listed with its reason and the rest goes on.
+
+    Returns `{"done": N, "failed": N, "files": [...], "failures": [...], "seconds": S}`. `sampling` changes the model's
+    own sampling settings; `report` gets an event for each clip.
+    """
+    from mediadiff.rendering.files import render_files
+
+    settings = model.sampling(**(sampling or {}))
+    requests = model.requests(num, label, seed, first, caption, scalars)
+    tags = {"model": model.name, "weights": model.sha256[:16]}
+    return render_files(
+        model.generator, requests, model.length(seconds), settings, out, format, tags, report or (lambda event: None)
+    )
+
+
+def cache_folder() -> Path:
+    """Where encoded media and classifiers are kept: `$MEDIADIFF_CACHE`, or `mediadiff` in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("MEDIADIFF_CACHE") or Path(home).expanduser() / "mediadiff")
+
+
+def machine() -> dict[str, Any]:
+    """What the bits of a result may depend on, besides the recipe."""
+    import torch
+
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _batch(encoded: EncodedSet, recipe: TrainRecipe, step: int) -> Any:
+    from mediadiff.data.loader import batch
+
+    return batch(encoded, recipe.training.seed, step, recipe.training.batch)
+
+
+def _measure(encoded: EncodedSet, stream: str) -> Standard:
+    """Mean and standard deviation of a stream over the training files, as training will cut them."""
+    from mediadiff.data.loader import batch
+    from mediadiff.diffusion.streams import Standard
+
+    size = min(256, len(encoded.members("train")))
+    sample = batch(encoded, 0, 0, size)
+    x = sample.streams[stream][sample.present[stream]]
+    if not x.numel():
+        raise UsageError(f"none of {size} files tried has {stream}; take it out of the recipe's streams")
+    if float(x.std()) < 1e-4:
+        raise UsageError(f"stream {stream}: {size} files tried are all the same value (silence, or one colour)")
+    return Standard(float(x.mean()), float(x.std()))
+
+
+def _spread(encoded: EncodedSet, name: str) -> Standard:
+    import torch
+
+    from mediadiff.diffusion.streams import Standard
+
+    values = torch.tensor([entry.scalars[name] for entry in encoded.entries if name in entry.scalars])
+    return Standard(float(values.mean()), float(values.std(correction=0).clamp_min(1e-6)))
+
+
+def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Path) -> None:
+    """Logs the loss by noise level of the averaged weights, on the test files where there are any, and plots it."""
+    from mediadiff.data.loader import batch
+    from mediadiff.evaluation.plots import loss_by_level
+    from mediadiff.training.check import losses_by_level
+
+    trainer = loop.trainer
+    trainer.denoiser.load_state_dict(trainer.average.weights)
+    event: dict[str, Any] = {"event": "levels", "clips": trainer.clips}
+    for split in ("train", "test"):
+        members = encoded.members(split)
+        if members:
+            batches = [batch(encoded, 0, step, min(32, len(members)), split) for step in range(2)]
+            event["sigma"], event[split] = losses_by_level(trainer, batches)
+    loop.say(event)
+    loss_by_level(out / "log.jsonl", out / "losses.png")

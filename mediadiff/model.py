@@ -1,0 +1,238 @@
+"""A trained model: a folder with `model.json` and its weights, and what it renders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediadiff.errors import ModelError, UsageError
+from mediadiff.io.files import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mediadiff.clip import Clip
+    from mediadiff.diffusion.denoiser import Denoiser
+    from mediadiff.diffusion.settings import SamplingSettings
+    from mediadiff.diffusion.streams import Standard
+    from mediadiff.recipe import TrainRecipe
+    from mediadiff.rendering.generator import Generator, Request
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent.parent / "samples" / "models"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to render; get one by `mediadiff.load`."""
+
+    name: str
+    sha256: str
+    """The hash of its weights."""
+    recipe: TrainRecipe
+    generator: Generator
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that a clip may be asked for by."""
+        return tuple(self.generator.labels)
+
+    @property
+    def seconds(self) -> Fraction:
+        """The length of a clip as the model was trained."""
+        return Fraction(self.recipe.seconds).limit_denominator(10**6)
+
+    def sampling(self, **changes: Any) -> SamplingSettings:
+        """The model's own sampling settings with `changes`; those that are None are left as they are."""
+        from mediadiff.recipe import TrainRecipe, from_dict
+
+        document = self.recipe.to_dict()
+        document["sampling"] |= {name: value for name, value in changes.items() if value is not None}
+        checked = from_dict(document, "the settings of this render")
+        assert isinstance(checked, TrainRecipe)
+        return checked.sampling
+
+    def requests(
+        self,
+        num: int = 1,
+        label: str | Sequence[str] | None = None,
+        seed: int = 0,
+        first: int = 0,
+        caption: str = "",
+        scalars: Mapping[str, float] | None = None,
+    ) -> list[Request]:
+        """One request for each of the clips `first` to `first + num - 1`; see `render`."""
+        from mediadiff.rendering.generator import Request
+
+        if num < 1:
+            raise UsageError(f"num is the number of clips, 1 or more; got {num}")
+        if seed < 0 or first < 0:
+            raise UsageError(f"seed and first are 0 or more; got {seed} and {first}")
+        wanted = [label] if isinstance(label, str) else list(label or [])
+        places = [self._label(name) for name in wanted] or [-1]
+        for name in scalars or ():
+            if name not in self.generator.scalars:
+                raise UsageError(f"{self.name} has no number {name!r}; it has: {_listed(self.generator.scalars)}")
+        if caption and not self.recipe.condition.caption:
+            raise UsageError(f"{self.name} was not trained with captions; it has labels: {_listed(self.labels)}")
+        rows = range(first, first + num)
+        return [Request(i, seed, places[i % len(places)], caption, scalars or {}) for i in rows]
+
+    def length(self, seconds: float | Fraction | None) -> Fraction:
+        """`seconds`, exact, or the model's own length."""
+        if seconds is None:
+            return self.seconds
+        if not 0 < seconds <= 3600:
+            raise UsageError(f"seconds is above 0 and at most 3600; got {float(seconds):g}")
+        return Fraction(seconds).limit_denominator(10**6)
+
+    def render(
+        self,
+        num: int = 1,
+        label: str | Sequence[str] | None = None,
+        seconds: float | Fraction | None = None,
+        seed: int = 0,
+        first: int = 0,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        autoguidance: float | None = None,
+        caption: str = "",
+        scalars: Mapping[str, float] | None = None,
+    ) -> Iterator[Clip]:
+        """`num` clips, the `first` of them with this index; each is made when it is asked for.
+
+        A clip depends on its seed, its index and what is asked, not on how many are rendered or in which order. `label`
+        may be a list, which the clips go through in turn; without one the model chooses. Raises UsageError for what the
+        model cannot do.
+        """
+        sampling = self.sampling(steps=steps, sampler=sampler, guidance=guidance, autoguidance=autoguidance)
+        requests = self.requests(num, label, seed, first, caption, scalars)
+        return self.generator.render(requests, self.length(seconds), sampling)
+
+    def _label(self, label: str) -> int:
+        if str(label) not in self.labels:
+            near = get_close_matches(str(label), self.labels, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{self.name} has no label {label!r}; it has: {_listed(self.labels)}{hint}")
+        return self.labels.index(str(label))
+
+
+def save_model(
+    folder: Path,
+    recipe: TrainRecipe,
+    labels: Sequence[str],
+    standards: Mapping[str, Standard],
+    scalars: Mapping[str, Standard],
+    weights: Mapping[str, Tensor],
+    snapshot: Mapping[str, Tensor] | None,
+    trained: Mapping[str, Any],
+) -> None:
+    """Writes a model: bfloat16 weights first, `model.json` with their hashes last."""
+    import torch
+
+    from mediadiff.io.tensors import save_tensors
+
+    hashes = {"model": save_tensors(folder / "model.safetensors", {n: w.to(torch.bfloat16) for n, w in weights.items()})}
+    if snapshot is not None:
+        low = {n: w.to(torch.bfloat16) for n, w in snapshot.items()}
+        hashes["snapshot"] = save_tensors(folder / "snapshot.safetensors", low)
+    document = recipe.to_dict()
+    # A model is handed on: where its maker kept the media is nobody's business.
+    if Path(document["data"]["folder"]).expanduser().is_absolute():
+        document["data"]["folder"] = Path(document["data"]["folder"]).name
+    write_json(
+        folder / "model.json",
+        {
+            "format": FORMAT,
+            "recipe": document,
+            "labels": list(labels),
+            "standards": {name: asdict(standard) for name, standard in standards.items()},
+            "scalars": {name: asdict(standard) for name, standard in scalars.items()},
+            "sha256": hashes,
+            "trained": dict(trained),
+        },
+    )
+
+
+def load(model: str | Path) -> Model:
+    """The model in a folder, or the shipped one of this name. ModelError when it is missing, damaged or foreign."""
+    from mediadiff.diffusion.streams import Standard
+    from mediadiff.recipe import from_dict
+    from mediadiff.rendering.generator import Generator
+
+    folder = find(model)
+    try:
+        document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ModelError(f"{folder} has format {document['format']}; this mediadiff reads format {FORMAT}")
+        recipe: Any = from_dict(document["recipe"], f"{folder}/model.json")
+        standards = {name: Standard(**s) for name, s in document["standards"].items()}
+        scalars = {name: Standard(**s) for name, s in document["scalars"].items()}
+        labels, hashes = tuple(document["labels"]), document["sha256"]
+        strong = _denoiser(recipe, len(labels), folder / "model.safetensors", hashes["model"])
+        weak = None
+        if "snapshot" in hashes:
+            weak = _denoiser(recipe, len(labels), folder / "snapshot.safetensors", hashes["snapshot"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}/model.json is damaged or not a model of mediadiff: {error!r}") from error
+    generator = Generator(strong, recipe.streams, standards, labels, scalars, weak)
+    return Model(recipe.name, hashes["model"], recipe, generator)
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a model, given as a folder or as the name of a shipped one."""
+    for folder in (Path(model), SHIPPED / str(model)):
+        if (folder / "model.json").is_file():
+            return folder
+    raise ModelError(
+        f"{model}: no model there (a folder with model.json), and none of that name is shipped; "
+        f"shipped are: {_listed(shipped())}"
+    )
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with mediadiff."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+
+
+def new_denoiser(recipe: TrainRecipe, labels: int) -> Denoiser:
+    """An untrained denoiser for a recipe, in float32."""
+    from mediadiff.diffusion.denoiser import Denoiser
+    from mediadiff.nn.embeddings import Uncertainty
+    from mediadiff.nn.unet import StreamShape, UNet
+
+    shapes = {}
+    for name, domain in recipe.streams.items():
+        channels, _, height, width = domain.shape(recipe.seconds)
+        shapes[name] = StreamShape(channels, height, width, domain.rate)
+    condition = recipe.condition
+    known = labels if condition.label else 0
+    network = UNet(shapes, recipe.network, known, condition.caption, len(condition.scalars))
+    return Denoiser(network, {name: Uncertainty() for name in shapes}, recipe.diffusion.target)
+
+
+def _denoiser(recipe: TrainRecipe, labels: int, path: Path, sha256: str) -> Denoiser:
+    import torch
+
+    from mediadiff.io.tensors import load_tensors
+    from mediadiff.nn.precision import use_bf16
+
+    denoiser = new_denoiser(recipe, labels)
+    weights = load_tensors(path, sha256)
+    try:
+        denoiser.load_state_dict({name: w.float() for name, w in weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
+    if use_bf16("auto"):
+        denoiser.network.to(torch.bfloat16)
+    return denoiser.eval().requires_grad_(False)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) or "none"

@@ -1,0 +1,98 @@
+"""Checkpoints: whole or absent, hashed, safetensors and JSON only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mediadiff.errors import ModelError
+from mediadiff.io.files import write_json
+from mediadiff.io.tensors import load_tensors, save_tensors
+from mediadiff.training.step import Trainer
+
+KEPT = 2
+
+
+def save(folder: Path, trainer: Trainer) -> Path:
+    """Writes the trainer's state below `folder`, keeps the last two, and returns the new one's path."""
+    path = folder / f"{trainer.clips:012d}"
+    aside = folder / f".{path.name}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    parts = {
+        "weights": dict(trainer.denoiser.state_dict()),
+        "average": trainer.average.weights,
+        "optimizer": _moments(trainer.optimizer),
+    }
+    if trainer.snapshot is not None:
+        parts["snapshot"] = trainer.snapshot
+    hashes = {name: save_tensors(aside / f"{name}.safetensors", tensors) for name, tensors in parts.items()}
+    write_json(
+        aside / "state.json",
+        {
+            "clips": trainer.clips,
+            "slowdown": trainer.slowdown,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "sha256": hashes,
+        },
+    )
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(aside, path)
+    for old in everything(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def everything(folder: Path) -> list[Path]:
+    """All checkpoints below `folder`, the oldest first."""
+    return sorted(path for path in folder.glob("[0-9]*") if (path / "state.json").is_file())
+
+
+def load_last(folder: Path, trainer: Trainer) -> list[str]:
+    """Puts the last sound checkpoint's state into the trainer; says which ones were passed over, and why.
+
+    ModelError if there are checkpoints and none is sound.
+    """
+    found, faults = everything(folder), []
+    for path in reversed(found):
+        try:
+            _load(path, trainer)
+            return faults
+        except (ModelError, OSError, ValueError, KeyError) as error:
+            faults.append(f"{path.name} is damaged and passed over ({error})")
+    if found:
+        raise ModelError(f"{folder}: no checkpoint can be used: {'; '.join(faults)}. Train again without --resume.")
+    return faults
+
+
+def _load(path: Path, trainer: Trainer) -> None:
+    state: dict[str, Any] = json.loads((path / "state.json").read_text())
+    parts = {name: load_tensors(path / f"{name}.safetensors", sha) for name, sha in state["sha256"].items()}
+    try:
+        trainer.denoiser.load_state_dict(parts["weights"])
+    except RuntimeError as error:
+        raise ModelError(f"{path} was made by another recipe: {str(error).splitlines()[0]}") from error
+    trainer.average.load(parts["average"])
+    _restore(trainer.optimizer, parts["optimizer"])
+    trainer.snapshot = parts.get("snapshot")
+    trainer.clips, trainer.slowdown = state["clips"], state["slowdown"]
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{place}.{name}": value for place, values in state.items() for name, value in values.items()}
+
+
+def _restore(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in moments.items():
+        place, name = key.split(".")
+        state.setdefault(int(place), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,151 @@
+"""The denoiser: changes of variables, exactness at level 0, the loss, densities of levels, guidance, packing."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from mediadiff.diffusion.denoiser import SCALINGS, Denoiser
+from mediadiff.diffusion.guidance import guided
+from mediadiff.diffusion.levels import ddpm_sigmas, draw
+from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
+from mediadiff.diffusion.streams import Packing, Standard
+
+
+class Oracle(torch.nn.Module):
+    """A network that knows the clean data and answers with what a target asks for."""
+
+    def __init__(self, target, clean, noise):
+        super().__init__()
+        self.target, self.clean, self.noise = target, clean, noise
+
+    def forward(self, x, level, given, condition):
+        sigma = (4 * level["a"]).exp()[:, None, :, None, None]
+        alpha = (1 + sigma**2).rsqrt()
+        answers = {
+            "eps": self.noise,
+            "x0": self.clean,
+            "flow": self.noise - self.clean,
+            "v": alpha * self.noise - alpha * sigma * self.clean,
+            "edm": alpha * sigma * self.clean - alpha * self.noise,
+        }
+        return {"a": answers[self.target]}
+
+
+class Zero(torch.nn.Module):
+    def forward(self, level):
+        return torch.zeros_like(level)
+
+
+@pytest.fixture
+def streams():
+    random = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(4, 2, 6, 3, 1, generator=random) for _ in range(2))
+    sigma = torch.rand(4, 6, generator=random) * 3 + 0.05
+    sigma[:, 2] = 0
+    return clean, noise, sigma
+
+
+@pytest.mark.parametrize("target", SCALINGS)
+def test_every_target_is_a_view_of_the_same_denoiser(target, streams):
+    clean, noise, sigma = streams
+    denoiser = Denoiser(Oracle(target, clean, noise), {"a": Zero()}, target)
+    x = clean + sigma[:, None, :, None, None] * noise
+    out = denoiser({"a": x}, {"a": sigma}, None)["a"]
+    torch.testing.assert_close(out, clean, rtol=1e-4, atol=1e-4)
+    assert torch.equal(out[:, :, 2], x[:, :, 2])
+    loss, errors = denoiser.loss({"a": clean}, {"a": noise}, {"a": sigma}, None)
+    assert float(loss) < 1e-5 and errors["a"].shape == (4,)
+
+
+@pytest.mark.parametrize("target", SCALINGS)
+def test_what_is_given_comes_back_bit_for_bit(target, streams):
+    clean, noise, _ = streams
+    denoiser = Denoiser(Oracle(target, noise, noise), {"a": Zero()}, target)
+    assert torch.equal(denoiser({"a": clean}, {"a": torch.zeros(4, 6)}, None)["a"], clean)
+
+
+def test_given_cells_take_no_part_in_the_loss(streams):
+    clean, noise, sigma = streams
+    wrong = clean.clone()
+    wrong[:, :, 2] += 100
+    denoiser = Denoiser(Oracle("x0", clean, noise), {"a": Zero()}, "x0")
+    assert float(denoiser.loss({"a": wrong}, {"a": noise}, {"a": sigma}, None)[0]) < 1e-5
+
+
+def test_uncertainty_is_learned_as_the_log_of_the_error(streams):
+    clean, noise, sigma = streams
+
+    class Known(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.u = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, level):
+            return self.u.expand_as(level)
+
+    known = Known()
+    denoiser = Denoiser(Oracle("x0", clean + 0.5, noise), {"a": known}, "x0")
+    optimizer = torch.optim.SGD([known.u], 0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        denoiser.loss({"a": clean}, {"a": noise}, {"a": sigma}, None)[0].backward()
+        optimizer.step()
+    assert float(known.u) == pytest.approx(math.log(0.25), abs=0.01)
+
+
+def test_levels_follow_their_densities():
+    random = torch.Generator().manual_seed(0)
+    log = draw(DiffusionSettings(mean=-0.3, std=1.1), 4096, random).log()
+    assert float(log.mean()) == pytest.approx(-0.3, abs=0.01) and float(log.std()) == pytest.approx(1.1, abs=0.01)
+    time = draw(DiffusionSettings(levels="flow", mean=0.0, std=1.0), 4096, random)
+    # Rectified flow: t = sigma / (1 + sigma) is logit-normal, so its median is one half.
+    assert float((time / (1 + time)).median()) == pytest.approx(0.5, abs=0.01)
+    for schedule in ("linear", "cosine"):
+        table = ddpm_sigmas(schedule)
+        drawn = draw(DiffusionSettings(levels=f"ddpm_{schedule}"), 1000, random)
+        assert torch.equal(drawn.sort().values, table)
+        assert (table.diff() > 0).all()
+    # sqrt(1 / alpha_bar - 1) at the last step of the linear schedule of DDPM, whose alpha_bar is 4.04e-5.
+    assert float(ddpm_sigmas("linear")[-1]) == pytest.approx(157.4, rel=0.01)
+
+
+@dataclass
+class Asked:
+    value: float
+
+    def hidden(self, rows):
+        return Asked(0.0)
+
+
+def test_guidance_is_linear_per_clip_and_only_inside_its_interval():
+    calls = []
+
+    def denoise(x, sigma, condition):
+        calls.append(condition.value)
+        return {"a": torch.full((3, 1, 1, 1, 1), condition.value)}
+
+    def weak(x, sigma, condition):
+        return {"a": torch.full((3, 1, 1, 1, 1), condition.value - 1)}
+
+    def at(sigma, weight, **settings):
+        run = guided(denoise, SamplingSettings(**settings), torch.tensor(weight), settings and weak or None)
+        return run({}, {"a": torch.full((3, 1), sigma)}, Asked(2.0))["a"].flatten().tolist()
+
+    assert at(1.0, [1.0, 2.0, 0.0]) == [2.0, 4.0, 0.0]
+    calls.clear()
+    assert at(1.0, [1.0, 1.0, 1.0]) == [2.0, 2.0, 2.0] and calls == [2.0]
+    assert at(1.0, [3.0] * 3, guidance_low=2.0) == [2.0] * 3
+    assert at(1.0, [3.0] * 3, guidance_high=0.5) == [2.0] * 3
+    assert at(1.0, [1.0] * 3, autoguidance=3.0) == [4.0] * 3
+
+
+def test_packing_and_standard_come_back():
+    packing = Packing({"a": (1, 4, 3, 1), "b": (3, 2, 2, 2)})
+    streams = {n: torch.randn(5, *shape) for n, shape in packing.shapes.items()}
+    back = packing.unpack(packing.pack(streams))
+    assert all(torch.equal(streams[n], back[n]) for n in streams)
+    assert packing.steps(5, 0.7)["b"].shape == (5, 2)
+    standard = Standard(-0.6, 0.3)
+    torch.testing.assert_close(standard.inverse(standard.forward(streams["a"])), streams["a"])

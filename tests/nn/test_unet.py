@@ -1,0 +1,106 @@
+"""The network: shapes, streams, and laws that hold before any training."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from mediadiff.errors import UsageError
+from mediadiff.nn.condition import Condition, ConditionEncoder
+from mediadiff.nn.settings import NetworkSettings
+from mediadiff.nn.unet import StreamShape, UNet
+
+SOUND = StreamShape(1, 32, 1, Fraction(125))
+PICTURE = StreamShape(3, 16, 24, Fraction(12))
+SMALL = NetworkSettings(channels=(8, 16, 32), blocks=1, attention=1, heads=2, patch={"sound": (2, 2, 1)})
+
+
+def network(streams, settings=SMALL, **kinds):
+    torch.manual_seed(0)
+    net = UNet(streams, settings, **kinds)
+    for p in net.parameters():
+        # Layers that start at zero would hide what the others do.
+        torch.nn.init.normal_(p, std=0.1)
+    return net.eval()
+
+
+def inputs(streams, steps, batch=2):
+    x = {n: torch.randn(batch, s.channels, steps[n], s.height, s.width) for n, s in streams.items()}
+    level = {n: torch.randn(batch, steps[n]) for n in streams}
+    given = {n: torch.zeros(batch, steps[n], dtype=torch.bool) for n in streams}
+    return x, level, given, Condition.of(torch.zeros(batch, dtype=torch.long))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("streams", [{"sound": SOUND}, {"picture": PICTURE}, {"sound": SOUND, "picture": PICTURE}])
+def test_each_stream_comes_out_in_its_own_shape(streams):
+    x, *rest = inputs(streams, {"sound": 24, "picture": 5})
+    out = network(streams, labels=3)(x, *rest)
+    assert {n: v.shape for n, v in out.items()} == {n: v.shape for n, v in x.items()}
+    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in out.values())
+
+
+@torch.no_grad()
+def test_streams_hear_of_each_other_only_when_present():
+    streams = {"sound": SOUND, "picture": PICTURE}
+    net = network(streams)
+    x, level, given, condition = inputs(streams, {"sound": 16, "picture": 4})
+    both = net(x, level, given, condition)["sound"]
+    other = net({**x, "picture": x["picture"] + 1}, level, given, condition)["sound"]
+    alone = net({"sound": x["sound"]}, level, given, condition)["sound"]
+    assert not torch.equal(both, other)
+    assert alone.shape == both.shape and not torch.equal(both, alone)
+
+
+@torch.no_grad()
+def test_level_acts_at_its_own_time_step():
+    net = network({"picture": PICTURE}, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2))
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 9}, batch=1)
+    changed = {"picture": level["picture"].clone()}
+    changed["picture"][0, 0] += 1.0
+    difference = (net(x, level, given, condition)["picture"] - net(x, changed, given, condition)["picture"]).abs()
+    # Four blocks, each with one convolution of length 3 along time, carry a change four steps far and no further.
+    assert difference[:, :, 0].max() > 1e-3
+    assert difference[:, :, 5:].max() == 0
+
+
+@torch.no_grad()
+def test_a_fresh_network_predicts_nothing():
+    torch.manual_seed(0)
+    net = UNet({"picture": PICTURE}, SMALL)
+    x, *rest = inputs({"picture": PICTURE}, {"picture": 3})
+    assert net(x, *rest)["picture"].abs().max() == 0
+
+
+def test_sizes_that_do_not_halve_are_refused_with_the_multiple():
+    with pytest.raises(UsageError, match="height is a multiple of 8"):
+        UNet({"sound": StreamShape(1, 36, 1, Fraction(125))}, SMALL)
+    with pytest.raises(UsageError, match="multiples of 8; got 12"):
+        network({"sound": SOUND})(*inputs({"sound": SOUND}, {"sound": 12}))
+    with pytest.raises(UsageError, match="twice the heads"):
+        UNet({"sound": SOUND}, NetworkSettings(channels=(8, 18), heads=4))
+
+
+@torch.no_grad()
+def test_conditions_add_up_and_can_be_hidden():
+    torch.manual_seed(0)
+    encoder = ConditionEncoder(16, labels=3, caption=True, scalars=1).eval()
+    labels, scalars = torch.tensor([0, 2, -1]), torch.tensor([[0.5], [float("nan")], [float("nan")]])
+    condition = Condition.of(labels, ["a dog barks", "", ""], scalars)
+    e = encoder(condition)
+    nothing = encoder(condition.hidden(torch.ones(3, dtype=torch.bool)))
+    assert torch.equal(e[2], nothing[0]) and torch.equal(nothing[0], nothing[1])
+    assert not torch.allclose(e[0], nothing[0]) and not torch.allclose(e[1], nothing[1])
+    assert torch.equal(encoder(condition.hidden(torch.tensor([True, False, False])))[1], e[1])
+
+
+@torch.no_grad()
+def test_text_is_read_alike_whatever_stands_beside_it():
+    torch.manual_seed(0)
+    encoder = ConditionEncoder(16, labels=0, caption=True, scalars=0).eval()
+    none = torch.tensor([-1])
+    alone = encoder(Condition.of(none, ["rain on a tin roof"]))
+    beside = encoder(Condition.of(none.expand(2), ["rain on a tin roof", "a much longer caption than the first one is"]))
+    torch.testing.assert_close(alone[0], beside[0])
+    other = encoder(Condition.of(none, ["roof on a tin rain"]))
+    assert not torch.allclose(alone, other)
