@@ -120,7 +120,7 @@ def read_document(content: bytes | str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
         said = " ".join(part for part in (error.context, error.problem) if part)
-        document.problems.append(Problem((), where, f"not YAML: {said}{_hint(text, where.line)}"))
+        document.problems.append(Problem((), where, f"not YAML: {said}{_hint(text, where.line, said)}"))
     except yaml.YAMLError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         document.problems.append(Problem((), Mark(line, 1), f"not YAML: {shorten(str(error).splitlines()[0])}"))
@@ -316,7 +316,9 @@ def _mark(event: Any) -> Mark:
     return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _hint(text: str, line: int) -> str:
+def _hint(text: str, line: int, said: str) -> str:
+    if said.endswith("unexpected ':'"):
+        return "; put a space after each colon"
     lines = text.splitlines()
     if 0 < line <= len(lines) and "\t" in lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]:
         return "; indent with spaces, not tabs"

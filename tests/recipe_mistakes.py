@@ -70,6 +70,7 @@ STRUCTURE = [
     ("list", "- 1\n- 2\n", "line 1, column 1: a document is a mapping of names to values; got a list"),
     ("two documents", GOOD + "---\na: 1\n", "line 14, column 1: a second document starts here"),
     ("tab", changed("  folder: .", "\tfolder: ."), "line 6, column 1: not YAML: while scanning"),
+    ("no space after a colon", changed("patch: {sound: [1, 2, 1]}", "patch: {sound:[1, 2, 1]}"), "line 11, column 45: not YAML: while scanning a plain scalar found unexpected ':'; put a space after each colon"),
     ("UTF-16", GOOD.encode("utf-16"), "line 1, column 1: not UTF-8 text"),
     ("latin-1", GOOD.encode() + "# é".encode("latin-1"), "line 14, column 1: not UTF-8 text"),
     ("raw NUL", GOOD + "a: \0\n", "line 14, column 1: not YAML: unacceptable character"),
