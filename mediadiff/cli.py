@@ -201,6 +201,40 @@ def _render_recipe(source: str, flags: dict[str, Any], sampling: dict[str, Any])
 
 
 @app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, or a shipped model.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER_OR_RECIPE",
+            help="The real clips to compare with. [default: the data of the model's recipe]",
+            show_default=False,
+        ),
+    ] = None,
+    num: Annotated[
+        int | None,
+        typer.Option(help="How many clips to render. [default: 10 of each label, at least 100]", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the clips and of all draws.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler.", show_default=False)] = None,
+    sampler: Annotated[str | None, typer.Option(help="See: mediadiff list.", show_default=False)] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strongly to follow the label; 1 is plain.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a model: rendered clips beside real ones, recognised, compared, searched for copies."""
+    from mediadiff.console import reporting
+    from mediadiff.measure import measure
+    from mediadiff.model import load
+
+    loaded = load(model)
+    with reporting(json) as report:
+        found = measure(loaded, data, num, seed, steps, sampler, guidance, report)
+    _say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
+
+
+@app.command()
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Media files.")],
     json: Json = False,

@@ -16,8 +16,24 @@ Event = dict[str, Any]
 Report = Callable[[Event], None]
 
 _EVERY = 10.0  # seconds between plain lines of progress
-_DONE = {"step": "clips", "encode": "done", "clip": "done", "examine": "done", "page": "done"}
-_NAMES = {"step": "training", "encode": "reading media", "clip": "rendering", "examine": "examining", "page": "drawing"}
+_DONE = {
+    "step": "clips",
+    "encode": "done",
+    "clip": "done",
+    "examine": "done",
+    "page": "done",
+    "sample": "done",
+    "classifier": "done",
+}
+_NAMES = {
+    "step": "training",
+    "encode": "reading media",
+    "clip": "rendering",
+    "examine": "examining",
+    "page": "drawing",
+    "sample": "rendering",
+    "classifier": "training the classifier",
+}
 
 
 @contextmanager

@@ -24,7 +24,7 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "catalogue", "console"],
-    ["demo"],
+    ["demo", "measure"],
     ["cli"],
     ["__main__"],
 ]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,15 +26,15 @@ from mediadiff.io.tensors import load_tensors, save_tensors
 from mediadiff.nn.precision import use_bf16
 from mediadiff.rng import generator, key_seed, numpy_generator
 
-BATCH = 64
+BATCH = 32
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a classifier is trained. `steps` are batches of 64; `width` is the channels of the first level."""
+    """How a classifier is trained. `steps` are batches of 32; `width` is the channels of the first level."""
 
-    steps: int = 800
+    steps: int = 1000
     width: int = 32
     rate: float = 4e-3
     seed: int = 0
@@ -100,11 +99,17 @@ def recognise(clips: Sequence[Clip], classifier: Classifier) -> Recognised:
 
 
 def train(
-    clips: Sequence[Clip], labels: Sequence[str], view: View, settings: Settings, cache: Path | None = None
+    clips: Sequence[Clip],
+    labels: Sequence[str],
+    view: View,
+    settings: Settings,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Classifier:
     """A classifier trained on `clips` with their `labels`, or the one in `cache` that the same call left there.
 
     Everything is drawn by key from `settings.seed`: on one kind of machine the same call gives the same network.
+    `progress(step, steps)` is called while it trains.
     """
     if len(clips) != len(labels) or len(set(labels)) < 2:
         raise UsageError(f"a classifier needs clips of two labels or more; got {len(clips)} clips of {set(labels)}")
@@ -117,18 +122,20 @@ def train(
         network = Network(view.image(data[:1]).shape[1], settings.width, len(names))
     path = None if cache is None else cache / f"classifier-{key}.safetensors"
     if path is None or not _load(network, path):
-        _fit(network, view, data, targets, settings)
+        _fit(network, view, data, targets, settings, progress or (lambda step, steps: None))
         if path is not None:
             write_json(path.with_suffix(".json"), {"sha256": save_tensors(path, network.state_dict())})
     return Classifier(network.eval(), view, names, key)
 
 
-def default_cache() -> Path:
-    """`$MEDIADIFF_CACHE`, or `~/.cache/mediadiff`."""
-    return Path(os.environ.get("MEDIADIFF_CACHE") or Path.home() / ".cache" / "mediadiff")
-
-
-def _fit(network: Network, view: View, data: Tensor, targets: Tensor, settings: Settings) -> None:
+def _fit(
+    network: Network,
+    view: View,
+    data: Tensor,
+    targets: Tensor,
+    settings: Settings,
+    progress: Callable[[int, int], None],
+) -> None:
     network.train()
     half = use_bf16("auto")
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=0.05)
@@ -148,6 +155,7 @@ def _fit(network: Network, view: View, data: Tensor, targets: Tensor, settings: 
         loss.backward()
         optimiser.step()
         schedule.step()
+        progress(step + 1, settings.steps)
 
 
 def _key(data: Tensor, targets: Tensor, names: tuple[str, ...], view: View, settings: Settings) -> str:

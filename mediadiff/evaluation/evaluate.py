@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +16,10 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import UsageError
 from mediadiff.evaluation import metrics
-from mediadiff.evaluation.classifier import Classifier, Settings, recognise, train
+from mediadiff.evaluation.classifier import BATCH, Classifier, Settings, recognise, train
 from mediadiff.evaluation.controls import noise_like
 from mediadiff.evaluation.levels import levels
-from mediadiff.evaluation.real import RealClips, read_real, round_trip
+from mediadiff.evaluation.real import read_real, round_trip
 from mediadiff.evaluation.report import Column, Evaluation, Level, Section
 from mediadiff.evaluation.views import PictureView, SoundView, View, picture_of, sound_of
 from mediadiff.rng import numpy_generator
@@ -29,7 +30,10 @@ FEWEST = 10
 """Below this many clips there is no precision and recall."""
 MOST = 3000
 """Train clips in precision, recall and discrepancy; from more, this many are drawn."""
-SHORT_SIDE = 48
+EPOCHS = 12
+FEWEST_STEPS, MOST_STEPS = 300, 1000
+"""A classifier sees each train clip `EPOCHS` times, within these numbers of steps."""
+SHORT_SIDE = 32
 """Pixels of the shorter side of a picture as the classifier sees it, at most."""
 
 
@@ -42,36 +46,34 @@ def evaluate(
     labels: Collection[str] = (),
     seed: int = 0,
     cache: Path | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Evaluation:
     """Measures `rendered` clips (each with the label it was asked for, if any) against the real clips of `data`.
 
     `domains` and `seconds` are the model's streams and its window. The classifier is trained on the real train clips
-    (on real ones and noise, where there are fewer than two labels) and kept in the folder `cache`; `say` is told each
-    stage. Besides real test clips and rendered ones there are three controls: the test clips through the domains, noise
-    with their spectra, and train clips, which are copies by construction. Everything is drawn by key from `seed`.
+    (on real ones and noise, where there are fewer than two labels) and kept in the folder `cache`; `report` gets an
+    event (a dict) now and then. Besides real test clips and rendered ones there are three controls: the test clips
+    through the domains, noise with their spectra, and train clips, which are copies by construction. Everything is
+    drawn by key from `seed`.
     Raises UsageError where there are too few clips to measure with.
     """
-    say("reading the real clips")
-    real = read_real(data, domains, seconds, labels)
-    say("rendering")
+    real = read_real(data, domains, seconds, labels, _progress("encode", report))
     clips = list(rendered)
     if len(clips) < 2:
         raise UsageError(f"an evaluation needs two rendered clips or more; got {len(clips)}")
-    say("making the controls")
     drawn, _ = draw(real.test, clips, seed)
     doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
     sets = {
         "real test": real.test,
         "rendered": clips,
-        "through domain": [round_trip(real.test_items[i], domains, seconds) for i in drawn],
+        "through domain": [round_trip(real.test[i], domains, seconds) for i in drawn],
         "noise": [noise_like(real.test[i], seed, "noise", i) for i in drawn],
         "copies": [real.train[i] for i in doubles],
     }
     sections = []
     for medium in sorted({domain.medium for domain in domains.values()}):
-        say(f"measuring {medium}")
-        sections.append(_section(medium, real, sets, seconds, seed, cache))
+        classifier = _classifier(medium, real.train, clips[0], seconds, seed, cache, _progress("classifier", report))
+        sections.append(_section(medium, classifier, real.train, sets, seed))
     notes = list(real.notes)
     if len(drawn) < 50:
         notes.append(f"only {len(drawn)} clips of each set are compared, so the figures are rough")
@@ -106,19 +108,12 @@ class _Known:
 
 
 def _section(
-    medium: str,
-    real: RealClips,
-    sets: Mapping[str, Sequence[Clip]],
-    seconds: Fraction,
-    seed: int,
-    cache: Path | None,
+    medium: str, classifier: Classifier, train: Sequence[Clip], sets: Mapping[str, Sequence[Clip]], seed: int
 ) -> Section:
-    def with_medium(clips: Sequence[Clip]) -> list[Clip]:
-        return [clip for clip in clips if getattr(clip, medium) is not None]
-
-    known_clips, sets = with_medium(real.train), {name: with_medium(clips) for name, clips in sets.items()}
+    known_clips, sets = _having(medium, train), {name: _having(medium, clips) for name, clips in sets.items()}
     test, rendered = sets["real test"], sets["rendered"]
-    classifier = _classifier(medium, known_clips, rendered[0], seconds, seed, cache)
+    if not test:
+        raise UsageError(f"none of the real test clips has {medium}; take a folder with such files (--data)")
     features = recognise(known_clips, classifier).features
     images = _images(known_clips, classifier.view)
     rows = numpy_generator(seed, "reference").permutation(len(features))[:MOST]
@@ -201,15 +196,31 @@ def _levels(found: Sequence[Mapping[str, float]], real: Sequence[Mapping[str, fl
     return out
 
 
+def _having(medium: str, clips: Sequence[Clip]) -> list[Clip]:
+    return [clip for clip in clips if getattr(clip, medium) is not None]
+
+
+def _progress(event: str, report: Callable[[dict[str, Any]], None]) -> Callable[[int, int], None]:
+    return lambda done, of: report({"event": event, "done": done, "of": of})
+
+
 def _classifier(
-    medium: str, clips: Sequence[Clip], like: Clip, seconds: Fraction, seed: int, cache: Path | None
+    medium: str,
+    clips: Sequence[Clip],
+    like: Clip,
+    seconds: Fraction,
+    seed: int,
+    cache: Path | None,
+    progress: Callable[[int, int], None],
 ) -> Classifier:
     """Of labels, where there are two or more; of real clips and noise, where not."""
+    clips = _having(medium, clips)
     labels = [clip.label or "" for clip in clips]
     if len(set(labels)) < 2:
         clips = [*clips, *(noise_like(clip, seed, "other", i) for i, clip in enumerate(clips))]
         labels = ["real"] * len(labels) + ["noise"] * len(labels)
-    return train(clips, labels, _view(medium, like, seconds), Settings(seed=seed), cache)
+    steps = min(MOST_STEPS, max(FEWEST_STEPS, len(clips) * EPOCHS // BATCH))
+    return train(clips, labels, _view(medium, like, seconds), Settings(steps, seed=seed), cache, progress)
 
 
 def _view(medium: str, like: Clip, seconds: Fraction) -> View:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.data.encode import encode_file, read_for
-from mediadiff.data.folder import Item, scan
+from mediadiff.data.encode import encode_clip, read_for
+from mediadiff.data.folder import scan
 from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediaError, UsageError
@@ -20,14 +22,16 @@ class RealClips:
 
     train: Sequence[Clip]
     test: Sequence[Clip]
-    test_items: Sequence[Item]
-    """The files of `test`, in the same order."""
     notes: tuple[str, ...]
     """What a reader of the figures should know: files that could not be read, a missing test split."""
 
 
 def read_real(
-    data: DataSettings, domains: Mapping[str, Domain], seconds: Fraction, labels: Collection[str]
+    data: DataSettings,
+    domains: Mapping[str, Domain],
+    seconds: Fraction,
+    labels: Collection[str],
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> RealClips:
     """All clips of the folder that have one of `labels` (all clips, where there are no labels).
 
@@ -39,19 +43,17 @@ def read_real(
     if not any(item.split == "test" for item in items):
         items = [replace(item, split="train" if i % 5 else "test") for i, item in enumerate(items)]
         notes.append("the data has no test split: every fifth clip stands in for it, and the model may have seen it")
-    train, test, test_items, bad = [], [], [], []
-    for item in items:
+    train: list[Clip] = []
+    test: list[Clip] = []
+    bad = []
+    for done, item in enumerate(items, 1):
         try:
             clip = cut(read_for(item.path, domains, min(data.keep, float(seconds) + 1)), seconds)
         except MediaError as error:
             bad.append(str(error))
             continue
-        clip = replace(clip, label=item.label)
-        if item.split == "test":
-            test.append(clip)
-            test_items.append(item)
-        else:
-            train.append(clip)
+        (test if item.split == "test" else train).append(replace(clip, label=item.label))
+        progress(done, len(items))
     if bad:
         notes.append(f"{len(bad)} files could not be read, the first: {bad[0]}")
     if len(train) + len(test) < 20 or not test or not train:
@@ -59,16 +61,16 @@ def read_real(
             f"too few real clips to measure with: {len(train)} train and {len(test)} test clips of the model's labels "
             f"in {data.folder}; take a folder with more (--data), or another rule for data.test"
         )
-    return RealClips(train, test, test_items, tuple(notes))
+    return RealClips(train, test, tuple(notes))
 
 
-def round_trip(item: Item, domains: Mapping[str, Domain], seconds: Fraction) -> Clip:
-    """The clip of a file as the domains give it back: the best that any model in these domains can do."""
-    streams: dict[str, Sound | Picture] = {}
-    for name, x in encode_file(item.path, domains, seconds, float(seconds) + 1).items():
+def round_trip(clip: Clip, domains: Mapping[str, Domain], seconds: Fraction) -> Clip:
+    """The clip as the domains give it back: the best that any model in these domains can do."""
+    streams: dict[str, Any] = {}
+    for name, x in encode_clip(clip, Path("a clip"), domains, seconds).items():
         domain = domains[name]
         streams[domain.medium] = domain.decode(x[:, : domain.steps(seconds)])
-    return cut(Clip(label=item.label, **streams), seconds)  # type: ignore[arg-type]
+    return cut(Clip(**streams, label=clip.label), seconds)
 
 
 def cut(clip: Clip, seconds: Fraction) -> Clip:

@@ -15,14 +15,15 @@ from torch.nn import functional as F
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
 
-FLOOR_DB = -60.0
+FLOOR_DB = -40.0
+"""Far enough down for speech; hiss below it, which a domain may leave out, makes no clip look different."""
 
 
 @dataclass(frozen=True)
 class SoundView:
     """Sound as a log-mel picture, relative to the loudest cell of the clip.
 
-    Loudness is left out on purpose (it has figures of its own), and everything 60 dB under the loudest cell is one
+    Loudness is left out on purpose (it has figures of its own), and everything 40 dB under the loudest cell is one
     floor, so that digital silence and a faint rendered hiss look the same.
     """
 
@@ -53,7 +54,7 @@ class SoundView:
         return moved + level * torch.randn(b, n, generator=generator)
 
     def image(self, waves: Tensor) -> Tensor:
-        """float32 `[B, 1, bands, T]` in 0..1: mel power in dB, the loudest cell 1, 60 dB below it and less 0."""
+        """float32 `[B, 1, bands, T]` in 0..1: mel power in dB, the loudest cell 1, 40 dB below it and less 0."""
         size = round(self.sample_rate * self.frame)
         spectrum = torch.stft(
             waves,

@@ -1,0 +1,78 @@
+"""A model measured against the real clips of its recipe's data: what `mediadiff evaluate` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediadiff.errors import UsageError
+
+if TYPE_CHECKING:
+    from mediadiff.clip import Clip
+    from mediadiff.data.settings import DataSettings
+    from mediadiff.evaluation.report import Evaluation
+    from mediadiff.model import Model
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def measure(
+    model: Model,
+    data: Path | None = None,
+    num: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    sampler: str | None = None,
+    guidance: float | None = None,
+    report: Report = lambda event: None,
+) -> Evaluation:
+    """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
+
+    `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
+    model was trained on. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
+    """
+    from mediadiff.build import cache_folder
+    from mediadiff.evaluation.evaluate import evaluate
+
+    labels = model.labels
+    num = max(100, 10 * len(labels)) if num is None else num
+    settings = real_data(model, data)
+    clips = model.render(num, labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance)
+    return evaluate(
+        model.name,
+        _counted(clips, num, report),
+        settings,
+        model.recipe.streams,
+        model.seconds,
+        labels,
+        cache=cache_folder() / "classifiers",
+        report=report,
+    )
+
+
+def real_data(model: Model, data: Path | None) -> DataSettings:
+    """The data settings of a folder, of a training recipe, or of the model's own recipe."""
+    from mediadiff.data.folder import resolve
+    from mediadiff.recipe import TrainRecipe, load_recipe
+
+    if data is None:
+        own = model.recipe.data
+        try:
+            resolve(own.folder)
+        except UsageError as error:
+            raise UsageError(f"{error}\nOr name the folder with the real clips: --data FOLDER") from None
+        return own
+    if data.is_dir():
+        return replace(model.recipe.data, folder=str(data))
+    loaded = load_recipe(data)
+    if not isinstance(loaded, TrainRecipe):
+        raise UsageError(f"{data} is a recipe for rendering; --data takes a folder or a training recipe")
+    return loaded.data
+
+
+def _counted(clips: Iterable[Clip], num: int, report: Report) -> Iterator[Clip]:
+    for done, clip in enumerate(clips, 1):
+        report({"event": "sample", "done": done, "of": num})
+        yield clip
