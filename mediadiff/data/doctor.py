@@ -200,7 +200,7 @@ def _check(
     warnings = [f"no {medium}; the rest is used" for medium in absent]
     warnings += symptoms.of_clip(clip, None if seconds is None else float(seconds))
     warnings += _against_domains(info, domains or {})
-    if info.seconds is not None and info.seconds > keep + 1:
+    if info.seconds is not None and info.seconds > keep + 0.05:
         warnings.append(f"longer than `keep` ({keep:g} s); the rest is not used")
     accepted = Accepted(item.name, item.label, item.split, float(clip.seconds), _streams(info), tuple(warnings))
     return accepted, sha256(item.path)

@@ -70,6 +70,12 @@ def test_a_healthy_folder_with_a_recipe(tones):
     assert trip.startswith("note: sound") and "dB of spectral convergence at worst, of 5 files" in trip
 
 
+def test_a_file_longer_than_is_kept_is_told(tmp_path):
+    save(tmp_path / "a.wav", tone(1.0))
+    (file,) = examine(DataSettings(str(tmp_path), keep=0.5), {"sound": SOUND}, 0.4).accepted
+    assert file.seconds == 0.5 and file.warnings == ("longer than `keep` (0.5 s); the rest is not used",)
+
+
 def test_odd_files_are_named_and_refused_ones_change_the_exit_code(tones):
     (tones / "a_8.wav").write_text("no sound in here")
     save(tones / "a_9.wav", sound(np.zeros(8000)))
