@@ -28,6 +28,8 @@ class Sound:
             raise UsageError(
                 f"Sound takes float32 samples [channels, N]; got {self.samples.dtype} {list(self.samples.shape)}"
             )
+        if self.samples.shape[0] == 0:
+            raise UsageError("Sound takes one channel or more; got none")
         if self.sample_rate <= 0:
             raise UsageError(f"sample_rate is in Hz and above 0; got {self.sample_rate}")
 
@@ -54,6 +56,7 @@ class Picture:
             )
         if self.rate <= 0:
             raise UsageError(f"rate is in frames per second and above 0; got {self.rate}")
+        object.__setattr__(self, "rate", Fraction(self.rate))
 
     @property
     def is_still(self) -> bool:
@@ -61,7 +64,7 @@ class Picture:
 
     @property
     def seconds(self) -> Fraction:
-        return self.frames.shape[0] / Fraction(self.rate)
+        return self.frames.shape[0] / self.rate
 
 
 @dataclass(frozen=True, eq=False)

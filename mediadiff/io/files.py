@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _TEMP = re.compile(r"\.mediadiff-tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(\.\w{1,16})?")
 _ABANDONED = 24 * 3600.0  # seconds after which a temporary file of an unknown process counts as stale
-_in_use: set[Path] = set()
+_in_use: set[str] = set()  # names of this process's temporary files
 
 
 @contextmanager
@@ -36,21 +36,22 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
     temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{_short(path.suffix)}"
-    _in_use.add(temp)
+    _in_use.add(temp.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temp
         _sync(temp)
         os.replace(temp, path)
-        _sync(path.parent)
+        if os.name == "posix":
+            _sync(path.parent)
     except Exception as error:
         if _is_no_room(error):
             raise DiskFullError(_no_room_text(path)) from error
         raise
     finally:
         temp.unlink(missing_ok=True)
-        _in_use.discard(temp)
+        _in_use.discard(temp.name)
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:
@@ -85,7 +86,7 @@ def sweep(folder: str | Path) -> list[Path]:
     removed = []
     for path in sorted(Path(folder).iterdir()):
         named = _TEMP.fullmatch(path.name)
-        if named and path not in _in_use and _is_stale(path, named[1], int(named[2])):
+        if named and path.name not in _in_use and _is_stale(path, named[1], int(named[2])):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed

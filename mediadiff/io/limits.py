@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from mediadiff.errors import MediaError
 
@@ -23,13 +24,13 @@ class Limits:
     decoded_bytes: int = 2**35
     kept_bytes: int = 2**32
 
-    def check(self, path: object, name: str, value: float) -> None:
+    def check(self, path: object, name: str, value: float | Fraction) -> None:
         """Raises `MediaError` when `value` is above the limit called `name`."""
         allowed = getattr(self, name)
         if value > allowed:
             raise MediaError(
                 path,
-                f"{name.replace('_', ' ')}: {value:,.0f} is above the limit of {allowed:,}; "
+                f"{name.replace('_', ' ')}: {float(value):,.0f} is above the limit of {allowed:,}; "
                 f"cut the file, or pass Limits({name}=...) to allow it",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,6 @@ from mediadiff.io.limits import LIMITS, Limits
 from mediadiff.io.truncation import missing_end
 
 _LIBSNDFILE = {"wav", "w64", "aiff", "au", "caf", "flac", "ogg", "mp3"}  # containers that it reads faster and exactly
-_KINDS = {"video": "picture", "audio": "sound"}
 # by the number of channels, where a file does not name its speakers
 USUAL_SPEAKERS = {
     1: ("FC",),
@@ -27,6 +27,7 @@ USUAL_SPEAKERS = {
     7: ("FL", "FR", "FC", "LFE", "BC", "SL", "SR"),
     8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 }
+_MALFORMED = 3  # libsndfile's number
 _NOT_SHOWN = 0x400 | 0x800  # FFmpeg's dispositions: attached picture, timed thumbnails
 
 
@@ -143,7 +144,7 @@ def _with_ffmpeg(path: str | Path, limits: Limits) -> MediaInfo:
         if "video" in first:
             picture = _picture(chosen["video"], first["video"], name)
         left += tuple(
-            f"{_KINDS[kind]} {source.codec_name(chosen[kind])} without a frame" for kind in chosen.keys() - first
+            f"{source.KINDS[kind]} {source.codec_name(chosen[kind])} without a frame" for kind in chosen.keys() - first
         )
         if sound is None and picture is None:
             held = f"; it holds {', '.join(left)}" if left else ""
@@ -166,12 +167,13 @@ def _choose(container: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
         kind = stream.type
         if kind == "video" and int(stream.disposition) & _NOT_SHOWN:
             left.append(f"cover art ({source.codec_name(stream)})")
-        elif kind not in _KINDS:
+        elif kind not in source.KINDS:
             left.append(f"{kind} stream")
         elif not source.is_readable(stream):
-            left.append(f"{_KINDS[kind]} with the codec {source.codec_name(stream) or 'unknown'}, which is not allowed")
+            codec = source.codec_name(stream) or "unknown"
+            left.append(f"{source.KINDS[kind]} with the codec {codec}, which is not allowed")
         elif kind in chosen:
-            left.append(f"another {_KINDS[kind]} stream ({source.codec_name(stream)})")
+            left.append(f"another {source.KINDS[kind]} stream ({source.codec_name(stream)})")
         else:
             chosen[kind] = stream
     return chosen, tuple(left)
@@ -185,7 +187,7 @@ def _first_frames(path: str | Path, container: Any, chosen: dict[str, Any]) -> d
         kind = wanted[packet.stream.index]
         if kind in first:
             continue
-        with source.naming(path, f"its {_KINDS[kind]} cannot be decoded: "):
+        with source.naming(path, f"its {source.KINDS[kind]} cannot be decoded: "):
             frames = packet.decode()
         if frames:
             first[kind] = frames[0]
@@ -198,7 +200,8 @@ def _sound(stream: Any, frame: Any) -> SoundInfo:
     names = tuple(channel.name for channel in frame.layout.channels)
     if len(set(names)) < len(names):
         names = USUAL_SPEAKERS.get(len(names), tuple(str(number) for number in range(len(names))))
-    return SoundInfo(source.codec_name(stream), frame.sample_rate, names, _time(frame), _length(stream), stream.index)
+    length = source.declared_length(stream)
+    return SoundInfo(source.codec_name(stream), frame.sample_rate, names, _time(frame), length, stream.index)
 
 
 def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
@@ -218,7 +221,7 @@ def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
         rate=Fraction(1) if is_lone else rate,
         is_still=is_lone,
         start=_time(frame),
-        seconds=None if is_lone else _length(stream),
+        seconds=None if is_lone else source.declared_length(stream),
         pixels=frame.format.name,
         colour=colour.words(frame, stream.metadata),
         stream=stream.index,
@@ -229,7 +232,7 @@ def _png_texts(path: str | Path) -> dict[str, str]:
     from PIL import Image
 
     with source.open_file(path) as file, source.naming(path), Image.open(file) as image:
-        return {key: value for key, value in image.info.items() if isinstance(value, str)}
+        return {key: value for key, value in image.info.items() if isinstance(key, str) and isinstance(value, str)}
 
 
 def _with_libsndfile(path: str | Path) -> SoundInfo | None:
@@ -238,28 +241,20 @@ def _with_libsndfile(path: str | Path) -> SoundInfo | None:
     with source.open_file(path) as file:
         try:
             with soundfile.SoundFile(file) as sound:
+                if sound.format != "WAV" and re.search(r"\(should be|truncated", sound.extra_info):
+                    raise MediaError(path, "is cut: it declares more than it holds")
                 speakers = USUAL_SPEAKERS.get(sound.channels, tuple(str(number) for number in range(sound.channels)))
                 seconds = Fraction(sound.frames, sound.samplerate)
                 codec = f"{sound.format} {sound.subtype}".lower()
                 return SoundInfo(codec, sound.samplerate, speakers, Fraction(0), seconds, None)
-        except soundfile.SoundFileRuntimeError:
+        except soundfile.LibsndfileError as error:
+            if error.code == _MALFORMED:
+                raise MediaError(path, f"is damaged: {error.error_string}") from error
             return None
 
 
 def _time(frame: Any) -> Fraction:
     return frame.pts * frame.time_base if frame.pts is not None else Fraction(0)
-
-
-def _length(stream: Any) -> Fraction | None:
-    """What the container declares for this stream; Matroska does so in a tag."""
-    if stream.duration:
-        return stream.duration * stream.time_base
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
-        return None
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def _speakers(names: tuple[str, ...]) -> str:

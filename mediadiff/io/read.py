@@ -44,7 +44,8 @@ def read(
     """
     if not (sound or picture):
         raise UsageError("read needs sound, picture or both; got neither")
-    end = None if max_seconds is None else Fraction(max_seconds)
+    # through its text, so that 2.3 is 23/10
+    end = None if max_seconds is None else Fraction(str(max_seconds))
     for name, value in (("sample_rate", sample_rate), ("channels", channels), ("rate", rate), ("max_seconds", end)):
         if value is not None and value <= 0:
             raise UsageError(f"{name} is above 0; got {value}")
@@ -74,9 +75,9 @@ def _held(media: MediaInfo) -> str:
 def _check_claims(media: MediaInfo, end: Fraction | None, limits: Limits) -> None:
     """Refuses from the header what would pass the limits while decoding."""
     for stream in (media.sound, media.picture):
-        seconds = stream.seconds if stream is not None else None
-        if seconds is not None and end is None:
-            limits.check(media.path, "seconds", seconds)
+        if stream is not None:
+            limits.check(media.path, "seconds", stream.start - media.origin)
+            limits.check(media.path, "seconds", (stream.seconds or 0) if end is None else 0)
     picture = media.picture
     if picture is not None and picture.seconds is not None:
         frames = (picture.seconds if end is None else min(end, picture.seconds)) * picture.rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def read_sound(
     matrix = mixing(info.speakers, channels)
     lead = round((info.start - media.origin) * target)
     kept = [np.zeros((len(matrix), lead), np.float32)]
-    wanted = None if max_seconds is None else int(max_seconds * target)
+    wanted = None if max_seconds is None else max(1, int(max_seconds * target))
     length = lead
     for block in resample(_mixed(_blocks(media, info, limits), matrix), info.sample_rate, target):
         kept.append(block)
@@ -99,20 +100,20 @@ def _blocks(media: MediaInfo, info: SoundInfo, limits: Limits) -> Iterator[np.nd
 def _libsndfile(media: MediaInfo, info: SoundInfo) -> Iterator[np.ndarray]:
     import soundfile
 
-    read = 0
-    with source.open_file(media.path) as file, source.naming(media.path), soundfile.SoundFile(file) as sound:
+    position = 0
+    damaged = source.naming(media.path, "its sound is damaged: ")
+    with source.open_file(media.path) as file, damaged, soundfile.SoundFile(file) as sound:
         while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
-            read += len(block)
+            position += len(block)
             yield np.ascontiguousarray(block.T)
-    if media.container not in source.GUESSED_LENGTH and read < info.seconds * info.sample_rate:
-        raise MediaError(
-            media.path, f"is cut: it declares {float(info.seconds):.3f} s and holds {read / info.sample_rate:.3f} s"
-        )
+    if media.container not in source.GUESSED_LENGTH:
+        _check_end(media, info, position, slack=0)
 
 
 def _ffmpeg(media: MediaInfo, info: SoundInfo, limits: Limits) -> Iterator[np.ndarray]:
+    assert info.stream is not None
     has_exact_end = "mp4" in media.container and info.seconds is not None
-    left = round(info.seconds * info.sample_rate) if has_exact_end else None
+    end = round(info.seconds * info.sample_rate) if has_exact_end and info.seconds else None
     position = 0
     with source.open_media(media.path) as container:
         for frame in source.decode(media.path, container, container.streams[info.stream]):
@@ -126,20 +127,25 @@ def _ffmpeg(media: MediaInfo, info: SoundInfo, limits: Limits) -> Iterator[np.nd
                 if hole > _GAP:
                     limits.check(media.path, "seconds", hole)
                     block = np.pad(block, ((0, 0), (round(hole * info.sample_rate), 0)))
-            if left is not None:
+            if end is not None:
                 # the last packet of AAC and MP3 is filled up; the track's length says where the sound ends
-                block = block[:, : max(0, left - position)]
+                block = block[:, : max(0, end - position)]
             position += block.shape[1]
             if block.shape[1]:
                 yield block
-    if left is not None and position < left - source.TOLERANCE * info.sample_rate:
+    if end is not None:
+        _check_end(media, info, position, slack=source.TOLERANCE)
+
+
+def _check_end(media: MediaInfo, info: SoundInfo, position: int, slack: Fraction | int) -> None:
+    held = Fraction(position, info.sample_rate)
+    if info.seconds is not None and held < info.seconds - slack:
         raise MediaError(
-            media.path,
-            f"its sound is cut: it declares {float(info.seconds):.3f} s and holds {position / info.sample_rate:.3f} s",
+            media.path, f"is cut: its sound declares {float(info.seconds):.3f} s and holds {float(held):.3f} s"
         )
 
 
-def _floats(frame) -> np.ndarray:
+def _floats(frame: Any) -> np.ndarray:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

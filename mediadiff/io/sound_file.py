@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def _encode(
 
     assert clip.sound is not None
     sound = at_rate(clip.sound, nearest_rate(clip.sound.sample_rate, rates))
-    lossy = {} if compression is None else {"compression_level": compression}
+    lossy: dict[str, Any] = {} if compression is None else {"compression_level": compression}
     if container == "MP3":
         lossy["bitrate_mode"] = "VARIABLE"
     file = io.BytesIO()
@@ -74,7 +75,7 @@ def _encode(
     return file.getvalue()
 
 
-def _blocks(sound: Sound, subtype: str):
+def _blocks(sound: Sound, subtype: str) -> Iterator[np.ndarray]:
     for start in range(0, sound.samples.shape[1], _BLOCK):
         block = sound.samples[:, start : start + _BLOCK].T
         if subtype == "PCM_24":

@@ -27,10 +27,11 @@ CODECS = frozenset(
     "aac mp1 mp1float mp2 mp2float mp3 mp3float vorbis opus flac alac ac3 eac3 ape wavpack tta wmav1 wmav2 wmapro "
     "amrnb amrwb gsm gsm_ms speex".split()
 )
+KINDS = {"video": "picture", "audio": "sound"}  # FFmpeg's words and ours
 _CODEC_FAMILIES = ("pcm_", "adpcm_")
 # Their length is guessed from the bit rate or from the last time stamp, so it cannot tell whether a part is missing.
-GUESSED_LENGTH = frozenset("mpeg mpegts mpegvideo mp3 aac ac3 eac3 h264 hevc m4v obu amr ogg".split())
-TOLERANCE = Fraction(1, 10)  # seconds by which a compressed stream may miss its declared length
+GUESSED_LENGTH = frozenset("mpeg mpegts mpegvideo mp3 aac ac3 eac3 h264 hevc m4v obu amr ogg asf".split())
+TOLERANCE = Fraction(3, 100)  # seconds by which a compressed stream may miss its declared length
 
 
 class _Nameless(io.BufferedReader):
@@ -49,14 +50,17 @@ def naming(path: str | Path, doing: str = "") -> Iterator[None]:
         yield
     except (av.FFmpegError, soundfile.SoundFileRuntimeError, OSError, EOFError, UnicodeError, MemoryError) as error:
         cause = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
-        raise MediaError(path, doing + (cause[:1].lower() + cause[1:] or type(error).__name__)) from error
+        cause = cause.removeprefix("Error : ") or type(error).__name__
+        raise MediaError(path, doing + cause[:1].lower() + cause[1:]) from error
 
 
 def open_file(path: str | Path) -> io.BufferedReader:
     """The regular local file at `path`, opened for reading; pipes, devices and empty files raise `MediaError`."""
-    with naming(path):
+    try:
         # without O_NONBLOCK the open of a pipe would wait for a writer
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise MediaError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         os.close(handle)
@@ -95,29 +99,50 @@ def decode(path: str | Path, container: av.container.InputContainer, stream: Any
     """Every frame of `stream` in order of time.
 
     Raises `MediaError` for a part that is damaged, and, at the end, when the packets of all streams together end
-    before the length that the container declares: a file that was cut.
+    before the length that the container declares, or its own before the stream's: a file that was cut.
     """
-    reached = Fraction(0)
-    where = Fraction(0)
+    reached = own = Fraction(0)
+    where = 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
-            reached = max(reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            reached = max(reached, packet.pts * packet.time_base + _length(packet))
         if packet.stream.index != stream.index:
             continue
-        with naming(path, f"damaged after {float(where):.3f} s of its {stream.type}: "):
-            frames = packet.decode()
+        own = max(own, reached)
+        damaged = f"damaged after {where:.3f} s of its {KINDS[stream.type]}"
+        with naming(path, f"{damaged}: "):
+            frames: list[Any] = list(packet.decode())
         for frame in frames:
             if frame.is_corrupt:
-                raise MediaError(path, f"damaged after {float(where):.3f} s of its {stream.type}")
+                raise MediaError(path, damaged)
             if frame.pts is not None:
-                where = frame.pts * frame.time_base
+                where = float(frame.pts * frame.time_base)
             yield frame
-    if container.duration and container.format.name not in GUESSED_LENGTH:
-        declared = Fraction((container.start_time or 0) + container.duration, 1_000_000)
-        if reached < declared - max(TOLERANCE, _frame_length(container)):
-            raise MediaError(path, f"is cut: it declares {float(declared):.3f} s and holds {float(reached):.3f} s")
+    if container.format.name in GUESSED_LENGTH:
+        return
+    slack = max([TOLERANCE, *(_frame_length(stream) / 2 for stream in container.streams.video)])
+    whole = Fraction((container.start_time or 0) + (container.duration or 0), 1_000_000)
+    for what, declared, held in (("it", whole, reached), (f"its {KINDS[stream.type]}", declared_length(stream), own)):
+        if declared is not None and held < declared - slack:
+            raise MediaError(path, f"is cut: {what} declares {float(declared):.3f} s and holds {float(held):.3f} s")
 
 
-def _frame_length(container: av.container.InputContainer) -> Fraction:
-    rates = [stream.average_rate for stream in container.streams.video if stream.average_rate]
-    return max((1 / Fraction(rate) for rate in rates), default=Fraction(0))
+def declared_length(stream: Any) -> Fraction | None:
+    """What the container declares for the stream, in seconds; Matroska does so in a tag."""
+    if stream.duration:
+        return stream.duration * stream.time_base
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in stream.metadata.get("DURATION", "").split(":"))
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _length(packet: Any) -> Fraction:
+    if packet.duration:
+        return packet.duration * packet.time_base
+    return _frame_length(packet.stream)
+
+
+def _frame_length(stream: Any) -> Fraction:
+    return 1 / stream.average_rate if stream.type == "video" and stream.average_rate else Fraction(0)

@@ -3,41 +3,118 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from typing import BinaryIO
 
 _TAIL = 65_536  # bytes in which an end mark is looked for: an Ogg page is never longer
+_MP3_KILOBITS = {
+    True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
+    False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
+}
+_UNKNOWN = (0, 0xFFFF_FFFF)  # sizes that writers leave when they stream
 
 
 def missing_end(file: BinaryIO) -> str | None:
-    """What is missing at the end of a WAV, Ogg, GIF or JPEG file, in words; None for whole files and other formats."""
+    """What is missing at the end of the file, in words; None for whole files and for formats not known here."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _TAIL))
-    tail = file.read()
     file.seek(0)
-    head = file.read(12)
-    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        return _riff(file, size)
-    if head[:4] == b"OggS":
-        last = tail.rfind(b"OggS")
-        ended = last >= 0 and len(tail) > last + 5 and tail[last + 5] & 4
-        return None if ended else "it has no last Ogg page"
-    if head[:4] == b"GIF8":
-        return None if tail.rstrip(b"\0").endswith(b";") else "it has no GIF end mark"
-    if head[:3] == b"\xff\xd8\xff":
-        return None if b"\xff\xd9" in tail else "it has no JPEG end mark"
+    head = file.read(16)
+    for mark, check in _CHECKS:
+        if head.startswith(mark):
+            return check(file, size)
     return None
 
 
 def _riff(file: BinaryIO, size: int) -> str | None:
+    """WAV by its chunk of samples, for the outer size is often wrong there; others by the outer size."""
+    file.seek(4)
+    declared, kind = struct.unpack("<I4s", file.read(8))
+    if kind != b"WAVE":
+        return _shorter(declared, size - 8)
     at = 12
     while at + 8 <= size:
         file.seek(at)
-        name, length = struct.unpack("<4sI", file.read(8))
+        name, declared = struct.unpack("<4sI", file.read(8))
         if name == b"data":
-            # writers that stream leave 0 or the largest number here
-            declared = length if length < 0xFFFF_F000 else 0
-            held = size - at - 8
-            return f"it declares {declared:,} bytes of samples and holds {held:,}" if declared > held else None
-        at += 8 + length + length % 2
+            return _shorter(declared, size - at - 8)
+        at += 8 + declared + declared % 2
     return None
+
+
+def _ogg(file: BinaryIO, size: int) -> str | None:
+    tail = _tail(file, size)
+    last = tail[tail.rfind(b"OggS") :]
+    is_ended = len(last) >= 27 and last[5] & 4 and len(last) >= 27 + last[26] + sum(last[27 : 27 + last[26]])
+    return None if is_ended else "it has no last Ogg page"
+
+
+def _gif(file: BinaryIO, size: int) -> str | None:
+    return None if _tail(file, size).rstrip(b"\0").endswith(b";") else "it has no GIF end mark"
+
+
+def _jpeg(file: BinaryIO, size: int) -> str | None:
+    return None if b"\xff\xd9" in _tail(file, size) else "it has no JPEG end mark"
+
+
+def _mp3(file: BinaryIO, size: int) -> str | None:
+    """By the number of bytes that encoders note in a first, silent frame, where they do; else by the last frame."""
+    file.seek(0)
+    head = file.read(10)
+    start = 0
+    if head[:3] == b"ID3":
+        start = 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+    file.seek(start)
+    frame = file.read(256)
+    noted = re.search(rb"(?:Xing|Info)\0\0\0(.)", frame, re.DOTALL)
+    if noted is not None and noted[1][0] & 2:
+        at = noted.end() + (4 if noted[1][0] & 1 else 0)
+        return _shorter(int.from_bytes(frame[at : at + 4], "big"), size - start)
+    while start + 4 <= size:
+        file.seek(start)
+        length = _mp3_frame(file.read(4))
+        if length is None:
+            return None
+        start += length
+    return "its last frame is not complete" if start > size else None
+
+
+def _mp3_frame(header: bytes) -> int | None:
+    """The length in bytes of a frame of layer III; None for what is none, such as a tag at the end."""
+    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    kilobits, rate = header[2] >> 4, header[2] >> 2 & 3
+    if header[0] != 0xFF or header[1] < 0xE0 or version == 1 or layer != 1 or kilobits in (0, 15) or rate == 3:
+        return None
+    is_first = version == 3
+    bits = 1000 * _MP3_KILOBITS[is_first][kilobits - 1]
+    hertz = (44_100, 48_000, 32_000)[rate] // {3: 1, 2: 2, 0: 4}[version]
+    return (144 if is_first else 72) * bits // hertz + (header[2] >> 1 & 1)
+
+
+def _nist(file: BinaryIO, size: int) -> str | None:
+    file.seek(0)
+    head = file.read(1024)
+    fields = {name: int(value) for name, value in re.findall(rb"(\w+) -i (\d+)", head)}
+    length = fields.get(b"sample_count", 0) * fields.get(b"channel_count", 1) * fields.get(b"sample_n_bytes", 0)
+    return _shorter(length, size - len(head)) if b"pcm" in head else None
+
+
+def _shorter(declared: int, held: int) -> str | None:
+    if declared in _UNKNOWN or declared <= held:
+        return None
+    return f"it declares {declared:,} bytes and holds {held:,}"
+
+
+def _tail(file: BinaryIO, size: int) -> bytes:
+    file.seek(max(0, size - _TAIL))
+    return file.read()
+
+
+_CHECKS = (
+    (b"RIFF", _riff),
+    (b"OggS", _ogg),
+    (b"GIF8", _gif),
+    (b"\xff\xd8\xff", _jpeg),
+    ((b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3"), _mp3),
+    (b"NIST_1A", _nist),
+)
