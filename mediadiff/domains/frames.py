@@ -50,7 +50,7 @@ class Frames(Domain):
         if stream.frames.shape[1:3] != (self.height, self.width):
             got = "x".join(map(str, stream.frames.shape[1:3]))
             raise UsageError(f"this domain takes frames of {self.height}x{self.width} (height x width); got {got}")
-        return torch.from_numpy(np.moveaxis(stream.frames, -1, 0).astype(np.float32) / 127.5 - 1)
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(stream.frames, -1, 0), np.float32) / 127.5 - 1)
 
     def decode(self, x: torch.Tensor) -> Picture:
         values = ((x.float() + 1) * 127.5).round().clamp(0, 255)

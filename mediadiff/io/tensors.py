@@ -30,7 +30,11 @@ def load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); the model or checkpoint is not complete") from error
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror}); the model or checkpoint is not complete"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise ModelError(f"{path}: its content is not what was written (sha256 differs); take it from a copy or train again")
+        raise ModelError(
+            f"{path}: its content is not what was written (sha256 differs); take it from a copy or train again"
+        )
     return load(data)
