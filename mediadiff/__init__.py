@@ -1,9 +1,9 @@
 """mediadiff: short clips of sound, of picture, and of both at once, from one diffusion core.
 
-    import mediadiff
+import mediadiff
 
-    for clip in mediadiff.load("digits").render(num=3, label="7"):
-        clip.save("seven.wav")
+for clip in mediadiff.load("digits").render(num=3, label="7"):
+    clip.save("seven.wav")
 """
 
 from __future__ import annotations

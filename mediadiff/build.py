@@ -35,7 +35,7 @@ def train(
     """Trains a model by a recipe and returns its folder, `out` or `runs/NAME`.
 
     `resume` goes on where an earlier run stopped, and ends with the same weights; `dry_run` looks at the data, builds
-    the network and tries it on one clip, and writes nothing but the cache. `report` gets an event (a dict) now and then.
+    the network, tries it on one clip, and writes nothing but the cache. `report` gets an event (a dict) now and then.
     Raises UsageError when the folder holds a training already and `resume` is not asked for.
     """
     from mediadiff.rendering.preview import preview
@@ -59,14 +59,11 @@ def train(
         part = check.overfit(trainer, _batch(encoded, recipe, 0))
         report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
         if not part <= check.PASSES:
-            report(
-                {
-                    "event": "warning",
-                    "text": f"on one clip alone the error only fell to {part:.0%} of where it began ({check.PASSES:.0%} is "
-                    "expected): this recipe may not learn. Look at the data with `mediadiff doctor`, and try another "
-                    "learning_rate or more channels.",
-                }
+            said = (
+                f"on one clip alone the error only fell to {part:.0%} of where it began ({check.PASSES:.0%} is expected): "
+                "this recipe may not learn. Look at the data with `mediadiff doctor`, and try another learning_rate."
             )
+            report({"event": "warning", "text": said})
     if dry_run:
         return out
 
@@ -174,7 +171,7 @@ def render(
     format: str | None = None,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Renders clips into files `LABEL-INDEX.EXT` in `out`; a clip that fails is listed with its reason and the rest goes on.
+    """Renders clips into files `LABEL-INDEX.EXT` in `out`; one that fails is listed with its reason, the rest goes on.
 
     Returns `{"done": N, "failed": N, "files": [...], "failures": [...], "seconds": S}`. `sampling` changes the model's
     own sampling settings; `report` gets an event for each clip.
@@ -245,11 +242,10 @@ def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Pat
 
     trainer = loop.trainer
     trainer.denoiser.load_state_dict(trainer.average.weights)
-    event: dict[str, Any] = {"event": "levels", "clips": trainer.clips}
     for split in ("train", "test"):
         members = encoded.members(split)
         if members:
             batches = [batch(encoded, 0, step, min(32, len(members)), split) for step in range(2)]
-            event["sigma"], event[split] = losses_by_level(trainer, batches)
-    loop.say(event)
+            sigmas, losses = losses_by_level(trainer, batches)
+            loop.say({"event": "levels", "clips": trainer.clips, "split": split, "sigma": sigmas, "loss": losses})
     loss_by_level(out / "log.jsonl", out / "losses.png")

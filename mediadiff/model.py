@@ -138,7 +138,9 @@ def save_model(
 
     from mediadiff.io.tensors import save_tensors
 
-    hashes = {"model": save_tensors(folder / "model.safetensors", {n: w.to(torch.bfloat16) for n, w in weights.items()})}
+    hashes = {
+        "model": save_tensors(folder / "model.safetensors", {n: w.to(torch.bfloat16) for n, w in weights.items()})
+    }
     if snapshot is not None:
         low = {n: w.to(torch.bfloat16) for n, w in snapshot.items()}
         hashes["snapshot"] = save_tensors(folder / "snapshot.safetensors", low)

@@ -22,7 +22,13 @@ def tiny_recipe(streams=SOUND, folder="nowhere", **sections) -> TrainRecipe:
         "seconds": 0.512 if "sound" in streams else 0.5,
         "data": {"folder": str(folder), "label": "folder"},
         "streams": streams,
-        "network": {"channels": [16, 32], "blocks": 1, "attention": 1, "heads": 2, "patch": {n: [2, 2, 1 if n == "sound" else 2] for n in streams}},
+        "network": {
+            "channels": [16, 32],
+            "blocks": 1,
+            "attention": 1,
+            "heads": 2,
+            "patch": {n: [2, 2, 1 if n == "sound" else 2] for n in streams},
+        },
         "training": {"clips": 96, "batch": 8, "warmup": 8, "checkpoint": 32, "preview": 64},
         "sampling": {"steps": 3, "batch": 4},
     }

@@ -57,7 +57,7 @@ class Denoiser(nn.Module):
             return self.network(scaled, level, given, condition), level
 
     def forward(self, x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
-        """The expected clean streams. `x[name]` is `[B, C, T, H, W]`, `sigma[name]` `[B, T]`; where sigma is 0 `x` comes back."""
+        """The clean streams; `x[name]` is `[B, C, T, H, W]`, `sigma[name]` `[B, T]`. Where sigma is 0, `x` itself."""
         predicted, _ = self.raw(x, sigma, condition)
         out = {}
         for name, f in predicted.items():

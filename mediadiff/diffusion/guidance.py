@@ -17,8 +17,8 @@ Denoise = Callable[[Streams, Streams, Any], dict[str, Tensor]]
 def guided(denoise: Denoise, settings: SamplingSettings, weight: Tensor, weak: Denoise | None = None) -> Denoise:
     """A denoiser that is guided inside the sigma interval of the settings.
 
-    `weight` `[B]` is the classifier-free guidance of each clip (arXiv 2207.12598; 1 is none), `weak` an early snapshot of
-    the same model for autoguidance (arXiv 2406.02507, eq. 3). The condition is hidden by its own `hidden` method.
+    `weight` `[B]` is the classifier-free guidance of each clip (arXiv 2207.12598; 1 is none), `weak` an early snapshot
+    of the same model for autoguidance (arXiv 2406.02507, eq. 3). The condition is hidden by its own `hidden` method.
     """
     free = bool((weight != 1).any())
 

@@ -13,7 +13,10 @@ DDPM_STEPS = 1000
 
 
 def ddpm_sigmas(schedule: str) -> Tensor:
-    """Sigma at each of the 1000 steps of a DDPM schedule, rising: `linear` (arXiv 2006.11239) or `cosine` (arXiv 2102.09672, eq. 17)."""
+    """Sigma at each of the 1000 steps of a DDPM schedule, rising.
+
+    `linear` is that of arXiv 2006.11239, section 4; `cosine` that of arXiv 2102.09672, equation 17.
+    """
     if schedule == "linear":
         kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, DDPM_STEPS, dtype=torch.float64), 0)
     else:

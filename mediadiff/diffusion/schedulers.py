@@ -16,7 +16,10 @@ from mediadiff.errors import UsageError
 
 @dataclass(frozen=True)
 class Entry:
-    """How a scheduler of diffusers is set up. `preserving`: its sample is x / sqrt(1 + sigma^2); `random`: it draws noise."""
+    """How a scheduler of diffusers is set up.
+
+    `preserving`: its sample is x / sqrt(1 + sigma^2), not x; `random`: it draws noise on the way.
+    """
 
     scheduler: str
     preserving: bool
@@ -46,7 +49,7 @@ def names() -> list[str]:
 
 
 def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """`steps` falling noise levels from `sigma_max` to `sigma_min`, float64 (arXiv 2206.00364, eq. 5, without the final 0)."""
+    """`steps` noise levels falling from `sigma_max` to `sigma_min`, float64 (arXiv 2206.00364, eq. 5)."""
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return (high + ramp * (low - high)) ** rho
@@ -90,7 +93,7 @@ class Solver:
     def step(
         self, t: Tensor, sigma: float, x: Tensor, seen: Tensor, denoised: Tensor, generators: Sequence[torch.Generator]
     ) -> Tensor:
-        """The next sample, in the scheduler's scale, from `x` and `D` at `seen`; noise comes from each clip's generator."""
+        """The next sample, in the scheduler's scale, from `x` and `D` at `seen`; each clip has its own noise."""
         output = (seen - denoised) / sigma if self.entry.prediction == "epsilon" else denoised
         noise = {"generator": list(generators)} if self.entry.random else {}
         return self.scheduler.step(output, t, x, **noise).prev_sample

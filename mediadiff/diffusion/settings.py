@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-Sampler = Literal[
-    "ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"
-]
+Sampler = Literal["ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"]
 
 
 @dataclass(frozen=True)
@@ -42,4 +40,4 @@ class SamplingSettings:
     autoguidance: Annotated[float, Ge(0), Le(20)] = 1.0
     """Guidance by an early snapshot of the same training: 1 is none."""
     batch: Annotated[int, Ge(1), Le(1024)] = 8
-    """Clips that the network runs at once, always: a lone clip is padded to it, so that its bytes never depend on others."""
+    """Clips that the network runs at once, always: a lone clip is padded, so that its bytes depend on no other."""

@@ -33,7 +33,8 @@ class Framing(Domain):
     def __post_init__(self) -> None:
         if self.n_fft % 4 or self.hop * 4 > self.n_fft:
             raise UsageError(
-                f"n_fft is a multiple of 4 and at least 4 times hop (75 % overlap); got n_fft {self.n_fft}, hop {self.hop}"
+                "n_fft is a multiple of 4 and at least 4 times hop (75 % overlap); "
+                f"got n_fft {self.n_fft} and hop {self.hop}"
             )
 
     @property

@@ -33,17 +33,21 @@ class Mel(Framing):
         return (self.channels, self.steps(seconds), self.bands, 1)
 
     def filters(self) -> torch.Tensor:
-        """The mel filter bank `[bands, n_fft / 2 + 1]`; each band's weights sum to one (an empty band takes its nearest bin)."""
+        """The mel filter bank `[bands, n_fft / 2 + 1]`; the weights of each band sum to one."""
         import torch
 
         from mediadiff._compat import torchaudio
 
         bins = self.n_fft // 2 + 1
-        bank = torchaudio().functional.melscale_fbanks(
-            bins, 0.0, self.sample_rate / 2, self.bands, self.sample_rate, mel_scale="slaney"
-        ).T
+        bank = (
+            torchaudio()
+            .functional.melscale_fbanks(
+                bins, 0.0, self.sample_rate / 2, self.bands, self.sample_rate, mel_scale="slaney"
+            )
+            .T
+        )
         empty = bank.sum(1) == 0
-        # Narrow low bands may fall between two bins.
+        # Narrow low bands may fall between two bins; such a band takes the nearest one.
         centres = torch.linspace(0, bins - 1, self.bands).round().long()
         bank[empty, centres[empty]] = 1.0
         return bank / bank.sum(1, keepdim=True)

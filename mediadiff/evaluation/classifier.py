@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -108,8 +109,9 @@ def train(
 ) -> Classifier:
     """A classifier trained on `clips` with their `labels`, or the one in `cache` that the same call left there.
 
-    Everything is drawn by key from `settings.seed`: on one kind of machine the same call gives the same network.
-    `progress(step, steps)` is called while it trains.
+    Everything is drawn by key from `settings.seed` and computed in one thread, since sums depend on the number of
+    threads: on one kind of machine the same call gives the same network. `progress(step, steps)` is called while
+    it trains.
     """
     if len(clips) != len(labels) or len(set(labels)) < 2:
         raise UsageError(f"a classifier needs clips of two labels or more; got {len(clips)} clips of {set(labels)}")
@@ -122,10 +124,21 @@ def train(
         network = Network(view.image(data[:1]).shape[1], settings.width, len(names))
     path = None if cache is None else cache / f"classifier-{key}.safetensors"
     if path is None or not _load(network, path):
-        _fit(network, view, data, targets, settings, progress or (lambda step, steps: None))
+        with _one_thread():
+            _fit(network, view, data, targets, settings, progress or (lambda step, steps: None))
         if path is not None:
             write_json(path.with_suffix(".json"), {"sha256": save_tensors(path, network.state_dict())})
     return Classifier(network.eval(), view, names, key)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(

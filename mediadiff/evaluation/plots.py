@@ -108,6 +108,7 @@ def loss_by_level(log: str | Path, path: str | Path) -> Path:
     shown = [events[i] for i in sorted({round(i) for i in np.linspace(0, len(events) - 1, min(6, len(events)))})]
     for nth, event in enumerate(shown, 1):
         name = f"{event['clips']} clips" if "clips" in event else f"{nth} of {len(shown)}"
+        name = f"{event['split']}, {name}" if "split" in event else name
         bold = nth / len(shown)
         axes.plot(event["sigma"], event["loss"], color=_LINE, alpha=bold, linewidth=1 + bold, label=name, marker=".")
     axes.set(xscale="log", xlabel="noise level sigma", ylabel="loss", title="Loss by noise level")

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.errors import UsageError
 from mediadiff.io import colour, tags
 from mediadiff.io.resampling import at_rate, nearest_rate
 
 _BITEXACT = 1 << 23  # FFmpeg's codec flag: no version, no time in the stream
-_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,9 @@ class Film:
 
         # an absolute path: a name such as "http:x.mp4" would be taken for an address
         options = {"fflags": "+bitexact", **self.options}
+        if self.container == "mp4" and clip.sound is not None:
+            # the clock of the edit list, which says where the sound ends
+            options["movie_timescale"] = str(clip.sound.sample_rate)
         with av.open(str(path.absolute()), "w", format=self.container, options=options) as container:
             if text := tags.pack(tags.of(clip)):
                 container.metadata["comment"] = text
@@ -78,14 +80,10 @@ class Film:
     def _add_sound(self, container: Any, sound: Sound) -> Any:
         import av
 
-        if sound.channels not in _LAYOUTS:
-            raise UsageError(
-                f"{self.container} holds 1, 2, 6 or 8 channels, the sound has {sound.channels}; write it as wav"
-            )
         rates = av.Codec(self.sound_codec, "w").audio_rates or ()
         stream = container.add_stream(self.sound_codec, rate=nearest_rate(sound.sample_rate, rates))
         codec = stream.codec_context
-        codec.layout, codec.format = _LAYOUTS[sound.channels], self.sound_format
+        codec.layout, codec.format = LAYOUTS[sound.channels], self.sound_format
         codec.thread_count = 1
         codec.flags |= _BITEXACT
         if self.bits_per_second is not None:
@@ -98,7 +96,7 @@ class Film:
         codec = stream.codec_context
         sound = at_rate(sound, codec.sample_rate)
         frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(sound.samples), format="fltp", layout=_LAYOUTS[sound.channels]
+            np.ascontiguousarray(sound.samples), format="fltp", layout=LAYOUTS[sound.channels]
         )
         frame.sample_rate, frame.pts, frame.time_base = sound.sample_rate, 0, Fraction(1, sound.sample_rate)
         cutter = av.AudioResampler(format=self.sound_format, frame_size=codec.frame_size)

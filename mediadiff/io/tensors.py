@@ -1,4 +1,4 @@
-"""Tensors in safetensors files, whole or not there, and checked by hash when read: the format itself sees no flipped bit."""
+"""Tensors in safetensors files: whole or not there, and checked by hash, since the format sees no flipped bit."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
 from mediadiff.io.files import whole_file
-from mediadiff.io.film_file import Film
+from mediadiff.io.film_file import LAYOUTS, Film
 from mediadiff.io.image_file import write_gif, write_png
 from mediadiff.io.sound_file import write_flac, write_mp3, write_ogg, write_wav
 from mediadiff.io.source import naming
@@ -25,6 +25,7 @@ class Format:
     holds: frozenset[str]
     words: str
     write: Callable[[Clip, Path], None]
+    channels: tuple[int, ...] = ()  # of sound, where not any number will do
 
 
 _SOUND, _PICTURE = frozenset({"sound"}), frozenset({"picture"})
@@ -58,13 +59,13 @@ _FFV1_FLAC = Film(
 )
 FORMATS: dict[str, Format] = {
     "wav": Format(_SOUND, "24-bit PCM; 32-bit float above full scale", write_wav),
-    "flac": Format(_SOUND, "FLAC, 24 bits, lossless", write_flac),
+    "flac": Format(_SOUND, "FLAC, 24 bits, lossless", write_flac, tuple(range(1, 9))),
     "ogg": Format(_SOUND, "Vorbis", write_ogg),
-    "mp3": Format(_SOUND, "MPEG layer III", write_mp3),
-    "m4a": Format(_SOUND, "AAC", _H264_AAC),
-    "mp4": Format(_SOUND | _PICTURE, "H.264 and AAC", _H264_AAC),
-    "webm": Format(_SOUND | _PICTURE, "VP9 and Opus", _VP9_OPUS),
-    "mkv": Format(_SOUND | _PICTURE, "FFV1 and FLAC, lossless", _FFV1_FLAC),
+    "mp3": Format(_SOUND, "MPEG layer III", write_mp3, (1, 2)),
+    "m4a": Format(_SOUND, "AAC", _H264_AAC, tuple(LAYOUTS)),
+    "mp4": Format(_SOUND | _PICTURE, "H.264 and AAC", _H264_AAC, tuple(LAYOUTS)),
+    "webm": Format(_SOUND | _PICTURE, "VP9 and Opus", _VP9_OPUS, tuple(LAYOUTS)),
+    "mkv": Format(_SOUND | _PICTURE, "FFV1 and FLAC, lossless", _FFV1_FLAC, tuple(LAYOUTS)),
     "gif": Format(_PICTURE, "256 colours", write_gif),
     "png": Format(_PICTURE, "one frame, lossless", write_png),
 }
@@ -89,8 +90,8 @@ def write(path: str | Path, clip: Clip) -> Path:
     for name, stream in (("sound", clip.sound), ("picture", clip.picture)):
         if stream is not None and name not in FORMATS[ending].holds:
             raise UsageError(f"{path}: {ending} holds no {name}; write the clip as {', '.join(_able(clip))}")
-    _check(path, clip)
-    with whole_file(path) as temp, naming(path, "cannot be written: "):
+    _check(path, clip, FORMATS[ending].channels)
+    with naming(path, "cannot be written: "), whole_file(path) as temp:
         FORMATS[ending].write(ending_together(clip), temp)
     return path
 
@@ -117,8 +118,13 @@ def _able(clip: Clip) -> list[str]:
     return [ending for ending, format in FORMATS.items() if needed <= format.holds]
 
 
-def _check(path: Path, clip: Clip) -> None:
+def _check(path: Path, clip: Clip, channels: tuple[int, ...]) -> None:
     if clip.sound is not None and (clip.sound.samples.size == 0 or not np.isfinite(clip.sound.samples).all()):
         raise UsageError(f"{path}: the sound is empty, or has NaN or infinite samples")
+    if clip.sound is not None and channels and clip.sound.channels not in channels:
+        raise UsageError(
+            f"{path}: this format holds {', '.join(map(str, channels))} channels, the sound has {clip.sound.channels}; "
+            "write it as wav, or mix its channels first"
+        )
     if clip.picture is not None and clip.picture.frames.size == 0:
         raise UsageError(f"{path}: the picture is empty: frames {list(clip.picture.frames.shape)}")

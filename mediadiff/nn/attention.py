@@ -10,7 +10,7 @@ from mediadiff.nn.embeddings import rotate
 from mediadiff.nn.layers import zeroed
 
 PLAIN_TOKENS = 1024
-"""Up to here two matrix products and a softmax are faster than the fused kernel, whose bf16 backward is slow when short."""
+"""Up to here two matrix products and a softmax beat the fused kernel, whose bf16 backward is slow on short rows."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

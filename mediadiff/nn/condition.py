@@ -17,7 +17,10 @@ TEXT_BYTES = 256
 
 @dataclass(frozen=True)
 class Condition:
-    """Conditions of a batch. `labels` `[B]`, -1 for none; `text` `[B, L]` bytes + 1, 0 for none; `scalars` `[B, S]`, NaN for none."""
+    """Conditions of a batch.
+
+    `labels` `[B]`, -1 for none; `text` `[B, L]`, bytes + 1, 0 where there is none; `scalars` `[B, S]`, NaN for none.
+    """
 
     labels: Tensor
     text: Tensor
@@ -41,9 +44,7 @@ class Condition:
         )
 
     def to(self, device: torch.device | str) -> Condition:
-        return replace(
-            self, labels=self.labels.to(device), text=self.text.to(device), scalars=self.scalars.to(device)
-        )
+        return replace(self, labels=self.labels.to(device), text=self.text.to(device), scalars=self.scalars.to(device))
 
 
 class TextEncoder(nn.Module):
@@ -57,7 +58,7 @@ class TextEncoder(nn.Module):
         self.out = nn.Linear(width, embedding)
 
     def forward(self, text: Tensor) -> Tensor:
-        # Zeros stand after the text: they are kept out of the pool, and the length of the batch's longest text is unseen.
+        # Zeros follow the text: kept out of the pool, they hide how long the longest text of the batch is.
         there = (text > 0).unsqueeze(-1)
         x = self.bytes(text)
         for conv in self.mix:
@@ -79,11 +80,11 @@ class ConditionEncoder(nn.Module):
     def forward(self, condition: Condition) -> Tensor:
         # A model without labels takes data that has them, and does not look.
         known = self.labels.num_embeddings > 1
-        e = self.labels(condition.labels + 1 if known else torch.zeros_like(condition.labels))
+        e: Tensor = self.labels(condition.labels + 1 if known else torch.zeros_like(condition.labels))
         if self.text is not None:
             e = e + self.text(condition.text)
         for value, linear in zip(condition.scalars.unbind(1), self.scalars, strict=True):
             there = value.isfinite()
             waves = fourier(value.nan_to_num(), 32, 0.02, 2.0) * there[:, None]
-            e = e + linear(torch.cat([waves, there[:, None].float()], dim=1).to(linear.weight.dtype))
+            e = e + linear(torch.cat([waves, there[:, None].float()], dim=1).to(e.dtype))
         return e

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def fourier(x: Tensor, features: int, low: float, high: float) -> Tensor:
-    """Cosines and sines of `x` at `features / 2` frequencies from `low` to `high` (cycles per unit): `[..., features]`."""
+    """Cosines and sines of `x` at `features / 2` frequencies, `low` to `high` cycles per unit: `[..., features]`."""
     octaves = torch.linspace(math.log(low), math.log(high), features // 2, device=x.device)
     angles = 2 * math.pi * x.float().unsqueeze(-1) * octaves.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
@@ -45,7 +45,7 @@ class Uncertainty(nn.Module):
 
 
 def rotary(seconds: Tensor, features: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine `[tokens, features / 2]` for rotary positions in seconds (RoFormer, arXiv 2104.09864, section 3.2).
+    """Cosine and sine `[tokens, features / 2]` for rotary positions in seconds (arXiv 2104.09864, section 3.2).
 
     Periods go from a twentieth of a second to a minute.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +84,10 @@ def norm(x: Tensor) -> Tensor:
     return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
 
 
-def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def zeroed(layer: Layer) -> Layer:
     """The same layer, started at zero, so that the branch it ends begins as nothing."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -153,7 +156,7 @@ class Block(nn.Module):
 
 
 def along_time(conv: nn.Conv2d, x: Tensor, batch: int) -> Tensor:
-    """A convolution over time for frames folded as `[B * T, C, H, W]`; a conv2d, since conv3d is slow and faulty in bf16."""
+    """A convolution over time of frames folded as `[B * T, C, H, W]`. Not a conv3d: slow and faulty in bf16."""
     n, c, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, n // batch, height * width, c)
     rows = conv(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,33 @@ class StreamShape:
     rate: Fraction
 
 
+class Level(nn.Module):
+    """The residual blocks of one level, one way."""
+
+    def __init__(self, channels: int, out: int, embedding: int, temporal: bool, blocks: int):
+        super().__init__()
+        sizes = [channels] + [out] * (blocks - 1)
+        self.blocks = nn.ModuleList(Block(size, out, embedding, temporal) for size in sizes)
+
+    def forward(self, x: Tensor, e: Tensor, layout: Layout) -> Tensor:
+        for block in self.blocks:
+            x = block(x, e, layout)
+        return x
+
+
+class Inner(NamedTuple):
+    """A stream at the innermost level, and what its way out needs of its way in."""
+
+    tokens: Tensor
+    """`[B, N, C]`, the places of each time step together."""
+    seconds: Tensor
+    """`[N]`, where each token lies in time."""
+    embedding: Tensor
+    """`[B, N, E]`, the level and condition of each token."""
+    skips: list[Tensor]
+    embeddings: list[Tensor]
+
+
 class StreamLevels(nn.Module):
     """A stream's own part: stem, outer levels on the way in and on the way out, and head."""
 
@@ -50,7 +79,7 @@ class StreamLevels(nn.Module):
             )
         if flat and width != 1:
             raise UsageError(f"stream {name} has width 1: the last number of its patch is 1, not {width}")
-        self.seconds_per_step = float(time / shape.rate)
+        self.rate = float(shape.rate)
         inner = (shape.height // height // deep, max(1, shape.width // width // deep))
         self.layouts: list[Layout] = []
         for level in range(len(channels)):
@@ -64,17 +93,13 @@ class StreamLevels(nn.Module):
         self.level = LevelEmbedding(64, embedding)
         self.place = nn.Parameter(torch.zeros(inner[0] * inner[1], channels[-1]))
         nn.init.normal_(self.place, std=0.02)
-        self.down = nn.ModuleList(
-            nn.ModuleList(Block(c, c, embedding, temporal) for _ in range(settings.blocks)) for c in channels
-        )
-        self.shrink = nn.ModuleList(Down(a, b) for a, b in zip(channels, channels[1:], strict=False))
+        sizes = range(len(channels))
+        self.down = nn.ModuleList(Level(channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes)
         self.up = nn.ModuleList(
-            nn.ModuleList(
-                Block(2 * c if i == 0 else c, c, embedding, temporal) for i in range(settings.blocks)
-            )
-            for c in channels
+            Level(2 * channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes
         )
-        self.grow = nn.ModuleList(Up(b, a) for a, b in zip(channels, channels[1:], strict=False))
+        self.shrink = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
+        self.grow = nn.ModuleList(Up(b, a) for a, b in pairwise(channels))
         self.head = zeroed(nn.Linear(channels[0], folded))
 
     def fold(self, x: Tensor) -> Tensor:
@@ -107,6 +132,33 @@ class StreamLevels(nn.Module):
             levels.append(e)
         return [F.silu(e) for e in levels]
 
+    def enter(self, x: Tensor, e: Tensor) -> Inner:
+        """The way in: `x` `[B, C, T, H, W]` under the embedding `e` `[B, T, E]`, down to tokens."""
+        embeddings = self.embeddings(e)
+        h, skips = self.fold(x), []
+        for i, level in enumerate(self.down):
+            h = self.shrink[i - 1](h) if i else h
+            h = level(h, embeddings[i], self.layouts[i])
+            skips.append(h)
+        tokens = self.layouts[-1].tokens(h, x.shape[0]) + self.place
+        steps, places = tokens.shape[1:3]
+        seconds = (torch.arange(steps, device=x.device) + 0.5) * (self.multiple / self.rate)
+        return Inner(
+            tokens.flatten(1, 2),
+            seconds.repeat_interleave(places),
+            embeddings[-1].repeat_interleave(places, dim=1),
+            skips,
+            embeddings,
+        )
+
+    def leave(self, tokens: Tensor, inner: Inner) -> Tensor:
+        """The way out: tokens `[B, T * S, C]` up to a prediction `[B, C, T, H, W]`."""
+        h = self.layouts[-1].from_tokens(tokens.unflatten(1, (-1, self.place.shape[0])))
+        for i in reversed(range(len(self.layouts))):
+            h = self.up[i](torch.cat([h, inner.skips[i]], dim=1), inner.embeddings[i], self.layouts[i])
+            h = self.grow[i - 1](h) if i else h
+        return self.unfold(h, tokens.shape[0])
+
 
 class UNet(nn.Module):
     """Maps noisy streams and their levels to a prediction for each stream.
@@ -126,10 +178,11 @@ class UNet(nn.Module):
         super().__init__()
         if settings.channels[-1] % (2 * settings.heads):
             raise UsageError(
-                f"the innermost channels are a multiple of twice the heads; got {settings.channels[-1]} and {settings.heads}"
+                "the innermost channels are a multiple of twice the heads; "
+                f"got {settings.channels[-1]} and {settings.heads}"
             )
         embedding = max(128, 2 * settings.channels[0])
-        self.embedding = nn.Sequential(nn.SiLU(), nn.Linear(embedding, embedding))
+        self.dense = nn.Linear(embedding, embedding)
         self.condition = ConditionEncoder(embedding, labels, caption, scalars)
         self.streams = nn.ModuleDict({n: StreamLevels(n, s, settings, embedding) for n, s in streams.items()})
         inner = settings.channels[-1]
@@ -138,7 +191,7 @@ class UNet(nn.Module):
 
     def multiple(self, stream: str) -> int:
         """Time steps of this stream come in multiples of this."""
-        return self.streams[stream].multiple  # type: ignore[return-value]
+        return self._part(stream).multiple
 
     def forward(self, x: Streams, level: Streams, given: Streams, condition: Condition) -> dict[str, Tensor]:
         """The prediction for each stream of `x`.
@@ -146,44 +199,25 @@ class UNet(nn.Module):
         `x[name]` is `[B, C, T, H, W]` of unit variance, `level[name]` `[B, T]` is log sigma / 4, and `given[name]`
         `[B, T]` is true where the stream is free of noise.
         """
-        dtype = self.embedding[1].weight.dtype
+        dtype = self.dense.weight.dtype
         asked = self.condition(condition)[:, None]
-        planes, skips, embeddings, tokens, places = {}, {}, {}, [], []
-        for name in x:
-            part = self.streams[name]
+        parts = {name: self._part(name) for name in x}
+        inner = {}
+        for name, part in parts.items():
             if x[name].shape[2] % part.multiple:
-                raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {x[name].shape[2]}")
-            e = part.embeddings(self.embedding(part.level(level[name], given[name]) + asked))
-            h, kept = part.fold(x[name].to(dtype)), []
-            for i, blocks in enumerate(part.down):
-                if i:
-                    h = part.shrink[i - 1](h)
-                for block in blocks:
-                    h = block(h, e[i], part.layouts[i])
-                kept.append(h)
-            planes[name], skips[name], embeddings[name] = h, kept, e
-            token = part.layouts[-1].tokens(h, x[name].shape[0])
-            tokens.append((token + part.place).flatten(1, 2))
-            step = part.seconds_per_step * part.multiple / part.patch[0]
-            seconds = (torch.arange(token.shape[1], device=token.device) + 0.5) * step
-            places.append((seconds.repeat_interleave(token.shape[2]), e[-1].repeat_interleave(token.shape[2], dim=1)))
+                got = x[name].shape[2]
+                raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {got}")
+            e = self.dense(F.silu(part.level(level[name], given[name]) + asked))
+            inner[name] = part.enter(x[name].to(dtype), e)
 
-        mixed = torch.cat(tokens, dim=1)
-        rotation = rotary(torch.cat([p[0] for p in places]), self.rotated)
-        e = torch.cat([p[1] for p in places], dim=1)
-        for trunk in self.trunk:
-            mixed = trunk(mixed, e, rotation)
+        tokens = torch.cat([i.tokens for i in inner.values()], dim=1)
+        e = torch.cat([i.embedding for i in inner.values()], dim=1)
+        rotation = rotary(torch.cat([i.seconds for i in inner.values()]), self.rotated)
+        for block in self.trunk:
+            tokens = block(tokens, e, rotation)
 
-        out = {}
-        for name, h in zip(x, mixed.split([t.shape[1] for t in tokens], dim=1), strict=True):
-            part, batch = self.streams[name], x[name].shape[0]
-            layout = part.layouts[-1]
-            h = layout.from_tokens(h.unflatten(1, layout.tokens(planes[name], batch).shape[1:3]))
-            for i in reversed(range(len(part.up))):
-                h = torch.cat([h, skips[name][i]], dim=1)
-                for block in part.up[i]:
-                    h = block(h, embeddings[name][i], part.layouts[i])
-                if i:
-                    h = part.grow[i - 1](h)
-            out[name] = part.unfold(h, batch).float()
-        return out
+        split = tokens.split([i.tokens.shape[1] for i in inner.values()], dim=1)
+        return {n: parts[n].leave(t, inner[n]).float() for n, t in zip(parts, split, strict=True)}
+
+    def _part(self, name: str) -> StreamLevels:
+        return cast(StreamLevels, self.streams[name])

@@ -11,9 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mediadiff.clip import Clip
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.errors import DiskFullError, MediadiffError
 from mediadiff.rendering.generator import Generator, Request
@@ -55,7 +52,9 @@ def render_files(
                 report({"event": "failed", **failures[-1]})
             else:
                 files.append(path.name)
-                report({"event": "clip", "file": str(path), "done": len(files), "of": len(requests), "label": clip.label})
+                report(
+                    {"event": "clip", "file": str(path), "done": len(files), "of": len(requests), "label": clip.label}
+                )
     return {
         "done": len(files),
         "failed": len(failures),

@@ -26,7 +26,7 @@ from mediadiff.rng import generator, normal
 
 @dataclass(frozen=True)
 class Request:
-    """One clip to be made. `index` is its place in the endless row of clips of its seed; label is a place in the model's list."""
+    """One clip to be made: `index` is its place in the endless row of its seed, `label` one in the model's list."""
 
     index: int
     seed: int = 0

@@ -21,9 +21,7 @@ def overfit(trainer: Trainer, batch: Batch) -> float:
     The trainer itself is left as it is. A part above `PASSES` says that this data, domain and network do not fit.
     """
     settings = replace(trainer.settings, clips=10**9, batch=len(batch.labels), warmup=0, drop=0.0)
-    probe = Trainer(
-        copy.deepcopy(trainer.denoiser), trainer.standards, trainer.scalars, settings, trainer.diffusion
-    )
+    probe = Trainer(copy.deepcopy(trainer.denoiser), trainer.standards, trainer.scalars, settings, trainer.diffusion)
     alone = one_clip(batch)
     outcomes = [probe.step(alone) for _ in range(STEPS)]
     first = sum(o.error for o in outcomes[:5]) / 5
@@ -46,7 +44,7 @@ def one_clip(batch: Batch) -> Batch:
 
 @torch.no_grad()
 def losses_by_level(trainer: Trainer, batches: list[Batch], levels: int = 16) -> tuple[list[float], list[float]]:
-    """`(sigmas, errors)`: the squared error of the network's target at noise levels from low to high, on these batches."""
+    """`(sigmas, errors)`: the squared error of the network's target on these batches, at levels from low to high."""
     sigmas = torch.logspace(-2.0, 1.5, levels).tolist()
     errors = [
         sum(trainer.error_at(sigma, batch, key) for key, batch in enumerate(batches)) / len(batches) for sigma in sigmas

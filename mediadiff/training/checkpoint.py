@@ -60,7 +60,8 @@ def load_last(folder: Path, trainer: Trainer) -> list[str]:
 
     ModelError if there are checkpoints and none is sound.
     """
-    found, faults = everything(folder), []
+    found = everything(folder)
+    faults: list[str] = []
     for path in reversed(found):
         try:
             _load(path, trainer)

@@ -101,9 +101,9 @@ class Loop:
             return
         if trainer.slowdown < 1:
             raise TrainingError(
-                f"training stopped after {trainer.clips} clips: {SKIPS} steps in a row were not finite ({said}), also at "
-                "half the learning rate. The last sound checkpoint is kept. Try a lower training.learning_rate, "
-                "training.precision=float32, and `mediadiff doctor` on the data."
+                f"training stopped after {trainer.clips} clips: {SKIPS} steps in a row were not finite ({said}), "
+                "also at half the learning rate. The last sound checkpoint is kept. Try a lower "
+                "training.learning_rate, training.precision=float32, and `mediadiff doctor` on the data."
             )
         faults = checkpoint.load_last(self.checkpoints, trainer)
         trainer.slowdown, self.skipped = 0.5, 0

@@ -29,7 +29,7 @@ def learning_rate(settings: TrainingSettings, clips: int) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to: the weighted loss, the mean squared error, the gradient's norm; `finite` says whether it was taken."""
+    """What a step came to: weighted loss, mean squared error, the gradient's norm, and whether it was taken."""
 
     loss: float
     error: float

@@ -40,7 +40,9 @@ def stream_for(domain):
     frames = domain.shape(SECONDS)[1]
     y, x, k = np.mgrid[: domain.height, : domain.width, :frames].astype(np.float32)
     stripes = 127.5 + 127.5 * np.sin((x + 2 * y + 5 * k) / 7)
-    return Picture(np.stack([stripes, stripes[::-1], 255 - stripes], -1).astype(np.uint8).transpose(2, 0, 1, 3), domain.rate)
+    return Picture(
+        np.stack([stripes, stripes[::-1], 255 - stripes], -1).astype(np.uint8).transpose(2, 0, 1, 3), domain.rate
+    )
 
 
 def convergence(domain, a, b):
@@ -69,7 +71,9 @@ def test_conformance(name):
     stream = stream_for(domain)
     x = domain.encode(stream)
     assert isinstance(domain.rate, Fraction)
-    assert tuple(x.shape) == domain.shape(SECONDS) == (*domain.shape(5)[:1], domain.steps(SECONDS), *domain.shape(5)[2:])
+    assert (
+        tuple(x.shape) == domain.shape(SECONDS) == (*domain.shape(5)[:1], domain.steps(SECONDS), *domain.shape(5)[2:])
+    )
     assert abs(domain.steps(SECONDS) / domain.rate - SECONDS) <= 1 / (2 * domain.rate)
     assert domain.shape(100)[1] == round(100 * domain.rate)
     assert x.dtype == torch.float32 and x.isfinite().all()

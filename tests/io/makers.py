@@ -63,7 +63,7 @@ def mux(
                 picture.set_display_rotation(turn)
         if sound is not None:
             voice = container.add_stream("flac" if path.suffix == ".mkv" else "alac", rate=sound.sample_rate)
-            voice.layout = f"{sound.channels} channels" if sound.channels > 2 else ("mono", "stereo")[sound.channels - 1]
+            voice.layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
         for pixels, time in frames:
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time / clock), clock

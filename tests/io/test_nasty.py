@@ -1,4 +1,4 @@
-"""Every file that breaks media readers is read with the right length, or refused with a reason: `nasty.csv` says which."""
+"""Files that break media readers are read at the right length or refused with a reason: `nasty.csv` says which."""
 
 from __future__ import annotations
 

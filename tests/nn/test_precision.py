@@ -18,7 +18,9 @@ def layers_in_use(name):
         key = (type(layer).__name__, tuple(layer.weight.shape), tuple(args[0].shape), args[0].stride())
         seen.setdefault(key, (layer, args[0]))
 
-    hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    hooks = [
+        m.register_forward_hook(note) for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)
+    ]
     batch = 2
     shapes = {n: d.shape(model.seconds) for n, d in model.generator.domains.items()}
     random = torch.Generator().manual_seed(0)

@@ -100,7 +100,9 @@ def test_text_is_read_alike_whatever_stands_beside_it():
     encoder = ConditionEncoder(16, labels=0, caption=True, scalars=0).eval()
     none = torch.tensor([-1])
     alone = encoder(Condition.of(none, ["rain on a tin roof"]))
-    beside = encoder(Condition.of(none.expand(2), ["rain on a tin roof", "a much longer caption than the first one is"]))
+    beside = encoder(
+        Condition.of(none.expand(2), ["rain on a tin roof", "a much longer caption than the first one is"])
+    )
     torch.testing.assert_close(alone[0], beside[0])
     other = encoder(Condition.of(none, ["roof on a tin rain"]))
     assert not torch.allclose(alone, other)

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.tiny import PICTURE, tiny_model
 
 from mediadiff import build
 from mediadiff.errors import DiskFullError
 from mediadiff.io.probe import probe
 from mediadiff.io.read import read
 from mediadiff.rendering.generator import Generator
+from tests.tiny import PICTURE, tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from tests.tiny import PICTURE, SOUND, tiny_model
 
 from mediadiff.errors import UsageError
+from tests.tiny import PICTURE, SOUND, tiny_model
 
 
 def values(clip):

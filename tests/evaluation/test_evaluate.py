@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from known_clips import PITCHES, square, tone, tones
+
+from mediadiff.clip import Clip, Sound
+from mediadiff.data.settings import DataSettings
+from mediadiff.domains.frames import Frames
+from mediadiff.domains.stft import Stft
+from mediadiff.errors import UsageError
+from mediadiff.evaluation import evaluate as module
+from mediadiff.evaluation.classifier import Settings
+from mediadiff.evaluation.evaluate import draw, evaluate
+from mediadiff.evaluation.report import Evaluation, Section, recall_of_real
+
+SECONDS = Fraction(1, 2)
+DOMAINS = {"sound": Stft(sample_rate=8000, n_fft=128, hop=32)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones as files: 30 of each label to train on, 10 to test with."""
+    path = tmp_path_factory.mktemp("tones")
+    for label in PITCHES:
+        (path / label).mkdir()
+        for i in range(40):
+            tone(label, "real", i).save(path / label / f"{i}.wav")
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Settings", lambda steps, seed: Settings(30, width=8, seed=seed))
+
+
+def measured(folder: Path, cache: Path, clips: Sequence[Clip], labels: Sequence[str] = tuple(PITCHES)) -> Evaluation:
+    data = DataSettings(str(folder), "folder", test={"last": 0.25})
+    return evaluate("tones", clips, data, DOMAINS, SECONDS, labels, cache=cache)
+
+
+def only(found: Evaluation) -> Section:
+    (section,) = found.sections
+    return section
+
+
+def test_a_perfect_model_is_like_the_real_test_clips(folder: Path, cache: Path) -> None:
+    section = only(measured(folder, cache, tones(10, "made")))
+    columns = section.columns
+    assert list(columns) == ["real test", "rendered", "through domain", "noise", "copies"]
+    assert {name: column.clips for name, column in columns.items()} == dict.fromkeys(columns, 30)
+    assert section.train == 90 and section.drawn == 30
+    made = columns["rendered"]
+    assert made.recognised is not None and made.recognised.value > 0.95
+    share = recall_of_real(section)
+    assert share is not None and 0.8 < share < 1.25
+    assert made.precision is not None and made.precision > 0.7
+    assert made.discrepancy.low < 0 < made.discrepancy.high
+    assert made.copies <= 3 and made.copies_view <= 1
+    assert all(level.p > 0.01 for level in made.levels.values())
+    # What the domain gives back is what it was given: this one loses nothing.
+    assert columns["through domain"].precision == columns["real test"].precision
+
+
+def test_the_controls_are_what_they_are(folder: Path, cache: Path) -> None:
+    columns = only(measured(folder, cache, tones(10, "made"))).columns
+    noise, copies, real = columns["noise"], columns["copies"], columns["real test"]
+    assert copies.copies == copies.copies_view == copies.clips and copies.nearest < 1e-3
+    assert noise.discrepancy.low > real.discrepancy.high
+    assert noise.precision is not None and real.precision is not None and noise.precision < 0.5 * real.precision
+    assert noise.levels["active s"].p < 0.01 < noise.levels["RMS dB"].high - noise.levels["RMS dB"].low
+
+
+def test_clips_asked_for_by_the_wrong_name_are_told(folder: Path, cache: Path) -> None:
+    swapped = [replace(c, label="mid") if c.label == "low" else c for c in tones(10, "made")]
+    found = measured(folder, cache, swapped)
+    made = only(found).columns["rendered"]
+    assert made.recognised is not None and made.recognised.value == pytest.approx(2 / 3, abs=0.05)
+    assert made.confused["mid as low"] >= 9
+    assert "Mistaken: mid as low (" in found.text()
+
+
+def test_a_lost_mode_lowers_recall_and_not_precision(folder: Path, cache: Path) -> None:
+    one = only(measured(folder, cache, [replace(tone("low", "made", i), label="low") for i in range(30)]))
+    whole = only(measured(folder, cache, tones(10, "made")))
+    narrow = [replace(tone("low", "made", i), label=label) for i in range(10) for label in PITCHES]
+    section = only(measured(folder, cache, narrow))
+    share, of_whole = recall_of_real(section), recall_of_real(whole)
+    assert share is not None and of_whole is not None and share < 0.6 * of_whole
+    precision = section.columns["rendered"].precision
+    assert precision is not None and precision > 0.7
+    # Sets are compared with the same number of each label, so clips of one label alone are held to that label.
+    assert one.drawn == 10 and one.columns["real test"].clips == 30
+
+
+def test_copies_are_found(folder: Path, cache: Path) -> None:
+    half = [tone(label, "real", i) for label in PITCHES for i in range(5)]
+    made = only(measured(folder, cache, half + tones(5, "made"))).columns["rendered"]
+    assert 15 <= made.copies <= 18 and 15 <= made.copies_view <= 16
+
+
+def test_louder_clips_differ_in_loudness_only(folder: Path, cache: Path) -> None:
+    clips = tones(10, "made")
+    louder = [replace(c, sound=Sound(2.5 * c.sound.samples, c.sound.sample_rate)) for c in clips if c.sound]
+    plain, found = measured(folder, cache, clips), measured(folder, cache, louder)
+    a, b = only(plain).columns["rendered"], only(found).columns["rendered"]
+    assert {name for name, level in b.levels.items() if level.p < 0.01} == {"RMS dB", "peak dB"}
+    assert (a.recognised, a.precision, a.copies, a.levels["active s"]) == (
+        b.recognised,
+        b.precision,
+        b.copies,
+        b.levels["active s"],
+    )
+    assert "RMS dB differs from real clips" in found.text() and "RMS dB differs" not in plain.text()
+
+
+def test_the_report_can_be_written_and_is_the_same_again(folder: Path, cache: Path) -> None:
+    found = measured(folder, cache, tones(5, "made"))
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    (section,) = plain["sections"]
+    assert plain["rendered"] == 15 and section["classifier"] == only(found).classifier
+    assert section["columns"]["rendered"]["recognised"]["value"] > 0.9
+    assert section["recall_of_real"] == pytest.approx(recall_of_real(only(found)))
+    assert set(section["columns"]["copies"]["levels"]) == {"active s", "RMS dB", "peak dB"}
+    assert measured(folder, cache, tones(5, "made")).to_dict() == found.to_dict()
+    assert any("rough" in note for note in found.notes)
+
+
+def test_without_labels_a_classifier_tells_real_from_noise(folder: Path, cache: Path) -> None:
+    unlabelled = [replace(clip, label=None) for clip in tones(10, "made")]
+    data = DataSettings(str(folder), test={"fraction": 0.25})
+    section = only(evaluate("tones", unlabelled, data, DOMAINS, SECONDS, cache=cache))
+    made = section.columns["rendered"]
+    assert section.labels == ("noise", "real") and made.recognised is None
+    assert made.recall is not None and made.recall > 0.5
+    noise = section.columns["noise"].precision
+    assert noise is not None and made.precision is not None and noise < 0.5 * made.precision
+
+
+def test_without_a_test_split_a_fifth_stands_in_and_the_report_says_so(folder: Path, cache: Path) -> None:
+    found = evaluate(
+        "t", tones(8, "made"), DataSettings(str(folder), "folder"), DOMAINS, SECONDS, ("low", "mid", "high")
+    )
+    assert "no test split" in found.notes[0] and only(found).columns["real test"].clips == 24
+
+
+def test_pictures_are_measured_too(tmp_path: Path, cache: Path) -> None:
+    for label in ("right", "down"):
+        (tmp_path / label).mkdir()
+        for i in range(24):
+            square(label, "real", i).save(tmp_path / label / f"{i}.mkv")
+    data = DataSettings(str(tmp_path), "folder", test={"last": 0.25})
+    domains = {"picture": Frames(height=32, width=40, frame_rate=8)}
+    clips = [square(label, "made", i) for i in range(6) for label in ("right", "down")]
+    section = only(evaluate("squares", clips, data, domains, Fraction(1), ("right", "down"), cache=cache))
+    made = section.columns["rendered"]
+    assert section.medium == "picture" and made.recognised is not None and made.recognised.value > 0.9
+    assert "motion, second half" in made.levels and section.columns["copies"].copies_view == 12
+
+
+def test_draws_take_as_many_of_each_label_from_both() -> None:
+    one, other = tones(4, "one"), tones(6, "other", labels=("low", "high"))
+    a, b = draw(one, other, 0)
+    assert (
+        sorted(one[i].label or "" for i in a) == sorted(other[i].label or "" for i in b) == ["high"] * 4 + ["low"] * 4
+    )
+    assert draw(one, other, 0) == (a, b) and draw(one, other, 1) != (a, b)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_rendered_clips(folder: Path, cache: Path, count: int) -> None:
+    with pytest.raises(UsageError, match=f"two rendered clips or more; got {count}"):
+        measured(folder, cache, tones(1, "made")[:count])
+
+
+def test_too_few_real_clips(tmp_path: Path) -> None:
+    (tmp_path / "low").mkdir()
+    tone("low", 0).save(tmp_path / "low" / "0.wav")
+    with pytest.raises(UsageError, match="too few real clips to measure with: 0 train and 1 test clips"):
+        measured(tmp_path, tmp_path, tones(1, "made"))
+
+
+def test_a_file_that_cannot_be_read_is_noted(folder: Path, cache: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "more")
+    (tmp_path / "more" / "low" / "0.wav").write_bytes(b"RIFF nothing")
+    found = measured(tmp_path / "more", cache, tones(3, "made"))
+    assert any("1 files could not be read" in note and "0.wav" in note for note in found.notes)
