@@ -21,9 +21,10 @@ def resample(blocks: Iterable[np.ndarray], rate: int, target: int) -> Iterator[n
     import av
 
     resampler = av.AudioResampler(format="fltp", rate=target, options=_FILTER)
-    taken = given = 0
+    taken = given = channels = 0
     for block in blocks:
         taken += block.shape[1]
+        channels = block.shape[0]
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(block), format="fltp", layout=f"{block.shape[0]} channels"
         )
@@ -35,6 +36,9 @@ def resample(blocks: Iterable[np.ndarray], rate: int, target: int) -> Iterator[n
     for part in resampler.resample(None):
         yield part.to_ndarray()[:, : max(0, missing)]
         missing -= part.samples
+    if missing > 0:
+        # sound that is shorter than the filter
+        yield np.zeros((channels, missing), np.float32)
 
 
 def nearest_rate(rate: int, rates: Sequence[int]) -> int:

@@ -47,7 +47,7 @@ def mux(
 ) -> Path:
     """A Matroska or MP4 file, by its ending, of lossless frames at given times, and of PCM or ALAC sound.
 
-    Times are kept to 1/1000 s; `turn` is the rotation in degrees that players apply (MP4 alone).
+    Times are kept to 1/1000 s; the last frame lasts 1/10 s; `turn` is the rotation in degrees that players apply (MP4 alone).
     """
     frames = list(frames)
     with av.open(str(path), "w") as container:
@@ -64,12 +64,15 @@ def mux(
         if sound is not None:
             voice = container.add_stream("flac" if path.suffix == ".mkv" else "alac", rate=sound.sample_rate)
             voice.layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
+        packets: list[av.Packet] = []
         for pixels, time in frames:
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time / clock), clock
-            container.mux(picture.encode(frame))
-        if picture is not None:
-            container.mux(picture.encode(None))
+            packets += picture.encode(frame)
+        packets += [] if picture is None else picture.encode(None)
+        for packet in packets:
+            packet.duration = round(Fraction(1, 10) / packet.time_base)
+        container.mux(packets)
         if voice is not None:
             whole = av.AudioFrame.from_ndarray(sound.samples, format="fltp", layout=voice.layout)
             whole.sample_rate, whole.time_base = sound.sample_rate, Fraction(1, sound.sample_rate)

@@ -45,10 +45,16 @@ def test_round_trip_keeps_streams_label_and_tags(ending: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_same_clip_gives_same_bytes(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_clip_gives_same_bytes(ending: str, tmp_path: Path) -> None:
     clip = clip_for(ending)
-    first = write(tmp_path / f"a.{ending}", clip).read_bytes()
-    assert write(tmp_path / f"b.{ending}", clip).read_bytes() == first
+    chance = np.random.default_rng(0)
+    written = set()
+    for _ in range(3 if ending == "gif" else 12):
+        # another layout of the memory: encoders have been seen to read what they had not written
+        junk = [bytearray(chance.bytes(int(size))) for size in chance.integers(1000, 300_000, 6)]
+        del junk
+        written.add(write(tmp_path / f"a.{ending}", clip).read_bytes())
+    assert len(written) == 1
 
 
 @pytest.mark.parametrize("rate", RATES, ids=str)
