@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -152,7 +153,7 @@ def _fit(
     network.train()
     half = use_bf16("auto")
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, settings.steps, pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _warmth(step, settings.steps))
     # Labels are drawn evenly: a folder with few clips counts as much as one with many.
     by_label = [np.flatnonzero(targets.numpy() == i) for i in range(int(targets.max()) + 1)]
     for step in range(settings.steps):
@@ -169,6 +170,12 @@ def _fit(
         optimiser.step()
         schedule.step()
         progress(step + 1, settings.steps)
+
+
+def _warmth(step: int, steps: int) -> float:
+    """The part of the full learning rate: up in a line for a fifth of the steps, then down along a cosine."""
+    rise = max(1, steps // 5)
+    return (step + 1) / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2
 
 
 def _key(data: Tensor, targets: Tensor, names: tuple[str, ...], view: View, settings: Settings) -> str:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from known_clips import RATE, square, tone, tones
 
 from mediadiff.clip import Clip, Sound
 from mediadiff.errors import UsageError
 from mediadiff.evaluation.classifier import Classifier, Settings, recognise, train
 from mediadiff.evaluation.views import PictureView, SoundView
 from mediadiff.rng import generator
+from tests.evaluation.known_clips import RATE, square, tone, tones
 
 VIEW = SoundView(RATE, 0.5, bands=32)
 SMALL = Settings(steps=40, width=8)
@@ -147,3 +147,20 @@ def test_pictures_that_differ_by_their_motion_alone_are_told_apart() -> None:
     clips = [square(label, "train", i) for i in range(30) for label in ("right", "down")]
     known = train(clips, labels(clips), PictureView(32, 40), Settings(steps=60, width=8))
     assert right(known, [square(label, "test", i) for i in range(20) for label in ("right", "down")]) > 0.95
+
+
+@pytest.mark.slow
+def test_spoken_digits_that_were_never_seen_are_recognised(media_data: Path) -> None:
+    from mediadiff.data.folder import scan
+    from mediadiff.data.settings import DataSettings
+    from mediadiff.io.read import read
+
+    data = DataSettings(
+        str(media_data / "fsdd" / "recordings"), "{label}_{speaker}_{take}", test={"take": (0, 1, 2, 3, 4)}
+    )
+    sets: dict[str, list[Clip]] = {"train": [], "test": []}
+    for item in scan(data).items:
+        sets[item.split].append(Clip(read(item.path, picture=False).sound, label=item.label))
+    assert len(sets["test"]) == 300
+    classifier = train(sets["train"], labels(sets["train"]), SoundView(RATE, 1.024), Settings())
+    assert right(classifier, sets["test"]) >= 0.99

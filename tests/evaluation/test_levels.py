@@ -4,12 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from known_clips import RATE, square, tone
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
 from mediadiff.evaluation.controls import noise_like
 from mediadiff.evaluation.levels import levels
+from tests.evaluation.known_clips import RATE, square, tone
 
 
 def test_sound_levels_of_a_known_tone() -> None:
