@@ -75,7 +75,7 @@ def _timed(media: MediaInfo, info: PictureInfo, limits: Limits) -> Iterator[tupl
     """The decoded frames with their start and end on the file's clock."""
     previous = None
     work = 0
-    with source.open_media(media.path) as container:
+    with source.open_media(media.path, limits) as container:
         for number, frame in enumerate(source.decode(media.path, container, container.streams[info.stream])):
             limits.check(media.path, "frames", number + 1)
             limits.check(media.path, "pixels", frame.width * frame.height)

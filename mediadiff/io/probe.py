@@ -128,11 +128,18 @@ def probe(path: str | Path, limits: Limits = LIMITS) -> MediaInfo:
 
 
 def _with_ffmpeg(path: str | Path, limits: Limits) -> MediaInfo:
-    with source.open_media(path) as container:
+    with source.open_media(path, limits) as container:
         chosen, left = _choose(container)
         for stream in chosen.values():
             if stream.type == "video":
-                limits.check(path, "pixels", stream.codec_context.width * stream.codec_context.height)
+                size = stream.codec_context.width * stream.codec_context.height
+                limits.check(path, "pixels", size)
+                if not size:
+                    raise MediaError(
+                        path,
+                        "its picture is damaged, of a kind that FFmpeg does not decode (such as animated WebP), "
+                        f"or above the limit of {limits.pixels:,} pixels",
+                    )
         name = container.format.name
         sounds = [stream for stream in container.streams.audio if source.is_readable(stream)]
         first = _first_frames(path, container, chosen)

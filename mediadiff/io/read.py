@@ -40,7 +40,8 @@ def read(
     max_seconds: reads no further than this.
 
     Raises `MediaError` with path and cause for what is no media, has not the wanted stream, is damaged, is shorter
-    than it declares, has NaN samples, or is above the `limits`.
+    than it declares (MPEG program and transport streams and raw streams declare nothing), has NaN samples, or is above
+    the `limits`.
     """
     if not (sound or picture):
         raise UsageError("read needs sound, picture or both; got neither")

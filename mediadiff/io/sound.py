@@ -115,7 +115,7 @@ def _ffmpeg(media: MediaInfo, info: SoundInfo, limits: Limits) -> Iterator[np.nd
     has_exact_end = "mp4" in media.container and info.seconds is not None
     end = round(info.seconds * info.sample_rate) if has_exact_end and info.seconds else None
     position = 0
-    with source.open_media(media.path) as container:
+    with source.open_media(media.path, limits) as container:
         for frame in source.decode(media.path, container, container.streams[info.stream]):
             if (frame.sample_rate, frame.layout.nb_channels) != (info.sample_rate, info.channels):
                 raise MediaError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediadiff.errors import MediaError
+from mediadiff.io.limits import Limits
 
 if TYPE_CHECKING:
     import av
@@ -69,11 +70,15 @@ def open_file(path: str | Path) -> io.BufferedReader:
 
 
 @contextmanager
-def open_media(path: str | Path) -> Iterator[av.container.InputContainer]:
+def open_media(path: str | Path, limits: Limits) -> Iterator[av.container.InputContainer]:
     """The container at `path`, opened by its content; closed at the end. Raises `MediaError`."""
     import av
 
-    options = {"protocol_whitelist": "", "format_whitelist": ",".join(CONTAINERS)}
+    options = {
+        "protocol_whitelist": "",
+        "format_whitelist": ",".join(CONTAINERS),
+        "max_pixels": str(limits.pixels),  # FFmpeg decodes a frame of some formats to open them
+    }
     with open_file(path) as file:
         with naming(path, "no known format, or a damaged header: "):
             container = av.open(file, "r", options=options, metadata_errors="replace")
@@ -104,11 +109,12 @@ def decode(path: str | Path, container: av.container.InputContainer, stream: Any
     reached = own = Fraction(0)
     where = 0.0
     for packet in container.demux():
-        if packet.pts is not None and packet.time_base:
-            reached = max(reached, packet.pts * packet.time_base + _length(packet))
+        end = packet.pts * packet.time_base + _length(packet) if packet.pts is not None else reached
+        reached = max(reached, end)
         if packet.stream.index != stream.index:
             continue
-        own = max(own, reached)
+        if packet.pts is not None:
+            own = max(own, end)
         damaged = f"damaged after {where:.3f} s of its {KINDS[stream.type]}"
         with naming(path, f"{damaged}: "):
             frames: list[Any] = list(packet.decode())

@@ -47,7 +47,8 @@ def mux(
 ) -> Path:
     """A Matroska or MP4 file, by its ending, of lossless frames at given times, and of PCM or ALAC sound.
 
-    Times are kept to 1/1000 s; the last frame lasts 1/10 s; `turn` is the rotation in degrees that players apply (MP4 alone).
+    Times are kept to 1/1000 s; the last frame lasts 1/10 s; `turn` is the rotation in degrees that players apply
+    (MP4 alone).
     """
     frames = list(frames)
     with av.open(str(path), "w") as container:

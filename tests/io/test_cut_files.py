@@ -1,0 +1,85 @@
+"""A file whose end is missing is refused, wherever its format allows to know, and never read short in silence."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from mediadiff.clip import Clip, Picture
+from mediadiff.errors import MediaError
+from mediadiff.io.read import read
+from mediadiff.io.truncation import missing_end
+from mediadiff.io.write import write
+from tests.io.makers import ramps, tone
+
+PARTS = [0.35, 0.6, 0.9, 0.985]
+LIBSNDFILE = {"aiff": "AIFF", "au": "AU", "caf": "CAF", "w64": "W64", "rf64": "RF64", "nist": "NIST", "voc": "VOC"}
+
+
+def noisy(clip: Clip) -> Clip:
+    """Pictures that do not compress to nothing."""
+    assert clip.picture is not None
+    noise = np.random.default_rng(0).integers(-20, 20, clip.picture.frames.shape)
+    frames = (clip.picture.frames + noise).clip(0, 255).astype(np.uint8)
+    return Clip(clip.sound, Picture(frames, Fraction(25)))
+
+
+def whole(ending: str, folder: Path) -> Path:
+    path = folder / f"whole.{ending}"
+    if ending in LIBSNDFILE:
+        soundfile.write(path, tone(2).samples[0], 16_000, format=LIBSNDFILE[ending], subtype="PCM_16")
+    elif ending in ("jpg", "webp", "bmp", "tiff"):
+        Image.fromarray(ramps(1).frames[0]).save(path)
+    elif ending in ("wav", "flac", "ogg", "mp3", "m4a"):
+        write(path, Clip(tone(2)))
+    elif ending == "png":
+        write(path, Clip(picture=noisy(Clip(picture=ramps(1))).picture))
+    elif ending == "gif":
+        write(path, noisy(Clip(picture=ramps(12))))
+    else:
+        write(path, noisy(Clip(tone(2), ramps(50))))
+    return path
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["mp4", "webm", "mkv", "gif", "png", "jpg", "webp", "bmp", "tiff", "wav", "flac", "ogg", "mp3", "m4a", *LIBSNDFILE],
+)
+def test_cut_file_is_refused(ending: str, tmp_path: Path) -> None:
+    path = whole(ending, tmp_path)
+    read(path)
+    data = path.read_bytes()
+    for part in PARTS:
+        cut = path.with_stem("cut")
+        cut.write_bytes(data[: int(len(data) * part)])
+        with pytest.raises(MediaError) as refusal:
+            read(cut)
+        assert any(word in refusal.value.cause for word in ("cut", "damaged", "decoded", "no known format")), part
+
+
+def test_mp3_without_a_length_is_checked_by_its_last_frame(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, tone(1).samples[0], 16_000, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5)
+    data = file.getvalue().replace(b"Xing", b"None").replace(b"Info", b"None")
+    assert missing_end(io.BytesIO(data)) is None
+    assert missing_end(io.BytesIO(data[:-20])) == "its last frame is not complete"
+    assert missing_end(io.BytesIO(data + b"TAG" + bytes(125))) is None
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
+def test_wav_of_a_streaming_writer_is_read(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(1).samples[0], 16_000, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = size.to_bytes(4, "little")
+    assert missing_end(io.BytesIO(data)) is None
+    if size:
+        path.write_bytes(data)
+        sound = read(path).sound
+        assert sound is not None and sound.samples.shape == (1, 16_000)
