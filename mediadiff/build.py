@@ -60,7 +60,7 @@ def train(
         report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
         if not part <= check.PASSES:
             said = (
-                f"on one clip alone the error only fell to {part:.0%} of where it began ({check.PASSES:.0%} is expected): "
+                  f"on one clip alone the error fell to {part:.0%} of where it began, not to {check.PASSES:.0%} or less: "
                 "this recipe may not learn. Look at the data with `mediadiff doctor`, and try another learning_rate."
             )
             report({"event": "warning", "text": said})

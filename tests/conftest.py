@@ -34,7 +34,7 @@ def media_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def fixed_threads() -> Iterator[None]:
-    """Two threads in all tests that use torch: float results depend on the number."""
+    """One thread in all tests that use torch: float results depend on the number."""
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(2)
+        sys.modules["torch"].set_num_threads(1)
     yield

@@ -1,0 +1,249 @@
+"""Training on a small real folder: it learns, resumes bit for bit, guards itself, and says when it goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mediadiff import build
+from mediadiff.clip import Clip
+from mediadiff.data.cache import EncodedSet
+from mediadiff.errors import ModelError, TrainingError, UsageError
+from mediadiff.io.tensors import load_tensors
+from mediadiff.rng import numpy_generator
+from mediadiff.training import check, checkpoint
+from mediadiff.training.loop import SKIPS, passed
+from mediadiff.training.settings import TrainingSettings
+from mediadiff.training.step import learning_rate
+from tests.tiny import PICTURE, tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twelve recordings: low tones and high ones."""
+    root = tmp_path_factory.mktemp("media")
+    for label, pitch in (("low", 200), ("high", 900)):
+        (root / label).mkdir()
+        for take in range(6):
+            t = np.arange(2048) / 4000
+            loud = numpy_generator(label, take).uniform(0.2, 0.6)
+            Clip.from_numpy(loud * np.sin(2 * np.pi * pitch * (1 + 0.03 * take) * t), 4000).save(root / label / f"{take}.wav")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def weights(out):
+    return load_tensors(out / "model.safetensors", json.loads((out / "model.json").read_text())["sha256"]["model"])
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(clips):
+    """A report that breaks a training off, as a kill would, after so many clips."""
+
+    def report(event):
+        if event["event"] == "step" and event["clips"] >= clips:
+            raise Stop
+
+    return report
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder, tmp_path_factory):
+    os.environ["MEDIADIFF_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+    events = []
+    out = build.train(tiny_recipe(folder=folder), tmp_path_factory.mktemp("out") / "run", report=events.append)
+    return out, events
+
+
+def test_a_training_leaves_a_model_a_log_previews_and_a_plot(unbroken):
+    out, events = unbroken
+    model = build.load(out)
+    assert model.labels == ("high", "low")
+    assert next(model.render(label="low")).sound.sample_rate == 4000
+    assert (out / "losses.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((out / "previews").glob("*/*.wav"))) == 2 * 8
+    kinds = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert kinds[0] == "start" and kinds[-1] == "levels" and "step" in kinds and "end" in kinds
+    data = next(e for e in events if e["event"] == "data")
+    assert (data["files"], data["refused"], data["labels"]) == (12, 0, ["high", "low"])
+    assert [p.name for p in checkpoint.everything(out / "checkpoints")] == ["000000000064", "000000000096"]
+    home = str(Path.home())
+    assert home not in (out / "model.json").read_text()
+
+
+def test_stopped_and_resumed_twice_it_ends_with_the_same_weights(unbroken, folder, tmp_path):
+    recipe = tiny_recipe(folder=folder)
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", report=stop_at(40))
+    with pytest.raises(UsageError, match="holds a training already"):
+        build.train(recipe, tmp_path / "run")
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", resume=True, report=stop_at(72))
+    build.train(recipe, tmp_path / "run", resume=True)
+    assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
+    with pytest.raises(UsageError, match="no checkpoint to go on from"):
+        build.train(recipe, tmp_path / "other", resume=True)
+
+
+def test_killed_it_resumes_to_the_same_weights(unbroken, folder, tmp_path):
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path; from mediadiff import build; from tests.tiny import tiny_recipe\n"
+        "build.train(tiny_recipe(folder=sys.argv[1]), Path(sys.argv[2]), report=lambda e: print(e['event'], flush=True))"
+    )
+    command = [sys.executable, "-c", program, str(folder), str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    marks = tmp_path / "run" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while len(checkpoint.everything(marks)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    build.train(tiny_recipe(folder=folder), tmp_path / "run", resume=True)
+    assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said(unbroken, folder, tmp_path):
+    recipe = tiny_recipe(folder=folder)
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", report=stop_at(80))
+    last = checkpoint.everything(tmp_path / "run" / "checkpoints")[-1]
+    data = bytearray((last / "optimizer.safetensors").read_bytes())
+    data[len(data) // 2] ^= 1
+    (last / "optimizer.safetensors").write_bytes(data)
+    events = []
+    build.train(recipe, tmp_path / "run", resume=True, report=events.append)
+    said = [e["text"] for e in events if e["event"] == "warning"]
+    assert len(said) == 1 and f"{last.name} is damaged and passed over" in said[0]
+    assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
+
+
+def test_a_model_with_a_flipped_bit_is_refused(unbroken, tmp_path):
+    (tmp_path / "model.json").write_text((unbroken[0] / "model.json").read_text())
+    data = bytearray((unbroken[0] / "model.safetensors").read_bytes())
+    data[-5] ^= 4
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(ModelError, match="sha256 differs"):
+        build.load(tmp_path)
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ModelError, match="damaged or not a model"):
+        build.load(tmp_path)
+    with pytest.raises(ModelError, match="no model there"):
+        build.load(tmp_path / "nothing")
+
+
+def test_a_step_that_is_not_finite_changes_no_weight(folder, cache):
+    recipe = tiny_recipe(folder=folder)
+    encoded = build.encode(recipe, lambda event: None)
+    trainer = build.new_trainer(recipe, encoded)
+    good = build._batch(encoded, recipe, 0)
+    trainer.step(good)
+    before = {n: w.clone() for n, w in trainer.denoiser.state_dict().items()}
+    bad = build._batch(encoded, recipe, 1)
+    bad.streams["sound"][3, 0, 0] = torch.inf
+    outcome = trainer.step(bad)
+    assert not outcome.finite and trainer.clips == 16
+    assert equal(before, dict(trainer.denoiser.state_dict()))
+    assert all(w.isfinite().all() for w in trainer.average.weights.values())
+    assert trainer.step(build._batch(encoded, recipe, 2)).finite
+
+
+def test_many_bad_steps_roll_back_and_then_stop_with_a_report(folder, tmp_path, monkeypatch):
+    recipe = tiny_recipe(folder=folder, training={"clips": 400, "checkpoint": 16})
+    whole = build._batch
+
+    def poisoned(encoded, recipe, step):
+        batch = whole(encoded, recipe, step)
+        if step >= 5:
+            batch.streams["sound"][:] = torch.nan
+        return batch
+
+    monkeypatch.setattr(build, "_batch", poisoned)
+    events = []
+    with pytest.raises(TrainingError, match="also at half the learning rate"):
+        build.train(recipe, tmp_path / "run", report=events.append)
+    texts = [e["text"] for e in events if e["event"] == "warning"]
+    assert sum("rolled back to" in text for text in texts) == 1
+    assert sum("a step was skipped" in text for text in texts) >= 2 * SKIPS
+    assert all(w.isfinite().all() for w in weights(tmp_path / "run").values())
+
+
+def test_the_check_tells_a_training_that_learns_from_one_that_cannot(folder):
+    def part(**training):
+        recipe = tiny_recipe(folder=folder, training=training)
+        encoded = build.encode(recipe, lambda event: None)
+        trainer = build.new_trainer(recipe, encoded)
+        start = {n: w.clone() for n, w in trainer.denoiser.state_dict().items()}
+        found = check.overfit(trainer, build._batch(encoded, recipe, 0))
+        assert equal(start, dict(trainer.denoiser.state_dict())) and trainer.clips == 0
+        return found
+
+    assert part(learning_rate=3e-3) < check.PASSES < part(learning_rate=1e-7)
+
+
+def test_silence_is_named(tmp_path):
+    (tmp_path / "media").mkdir()
+    for take in range(3):
+        Clip.from_numpy(np.zeros(4000, np.float32), 4000).save(tmp_path / "media" / f"{take}.wav")
+    with pytest.raises(UsageError, match="all the same value .silence"):
+        build.train(tiny_recipe(folder=tmp_path / "media", data={"label": ""}), tmp_path / "run")
+
+
+def test_a_length_that_the_network_cannot_take_is_refused_with_one_that_it_can(folder, tmp_path):
+    with pytest.raises(UsageError, match=r"multiples of 4: try seconds: 0\.512"):
+        build.train(tiny_recipe(folder=folder, seconds=0.5), tmp_path / "run")
+
+
+def test_a_dry_run_writes_nothing(folder, tmp_path):
+    events = []
+    build.train(tiny_recipe(folder=folder), tmp_path / "run", dry_run=True, report=events.append)
+    assert not (tmp_path / "run").exists()
+    assert {"data", "network", "overfit"} <= {e["event"] for e in events}
+
+
+def test_pictures_train_too(tmp_path):
+    for label in ("left", "right"):
+        (tmp_path / "media" / label).mkdir(parents=True)
+        for take in range(3):
+            frames = np.zeros((8, 16, 16, 3), np.uint8)
+            for k in range(8):
+                x = 2 * k if label == "right" else 14 - 2 * k
+                frames[k, 4 + take : 8 + take, x : x + 2] = 255
+            Clip.from_numpy(frames=frames, rate=8).save(tmp_path / "media" / label / f"{take}.mkv")
+    out = build.train(tiny_recipe(PICTURE, tmp_path / "media", training={"clips": 16}), tmp_path / "run")
+    clip = next(build.load(out).render(label="left"))
+    assert clip.picture.frames.shape == (4, 16, 16, 3)
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    settings = TrainingSettings(clips=1000, batch=10, warmup=100, learning_rate=1.0e-3, decay=0.5)
+    rates = [learning_rate(settings, clips) for clips in (0, 40, 90, 500, 750, 990, 1000)]
+    assert rates == pytest.approx([1e-4, 5e-4, 1e-3, 1e-3, 5e-4, 2e-5, 0])
+
+
+def test_marks_are_passed_once():
+    assert [passed(b, b + 8, 32) for b in range(0, 80, 8)] == [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+
+
+def test_training_reads_the_cache_alone(folder, tmp_path):
+    recipe = tiny_recipe(folder=folder)
+    encoded = EncodedSet.load(build.encode(recipe, lambda event: None).folder)
+    assert len(encoded) == 12 and encoded.labels == ("high", "low")
