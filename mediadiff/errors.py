@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: object) -> str:
+    """`text` with what a terminal cannot show, or would obey, escaped; for names and tags that others chose."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+
+
 class MediadiffError(Exception):
     """Base of every error that a person can cause and mend; the command line prints it without a traceback."""
 
@@ -15,7 +20,7 @@ class MediaError(MediadiffError):
     """A media file that cannot be read or written; the message names the file and the cause."""
 
     def __init__(self, path: object, cause: str):
-        super().__init__(f"{path}: {cause}")
+        super().__init__(f"{printable(path)}: {cause}")
         self.path = str(path)
         self.cause = cause
 

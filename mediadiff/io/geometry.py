@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Size = tuple[int, int]  # (height, width)
+Direction = tuple[int, int]  # (to the right, downwards)
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Geometry:
     """
 
     aspect: Fraction = Fraction(1)
-    across: Size = (1, 0)
-    down: Size = (0, 1)
+    across: Direction = (1, 0)
+    down: Direction = (0, 1)
 
     @property
     def is_transposed(self) -> bool:
@@ -48,18 +49,14 @@ class Geometry:
     def words(self) -> str:
         """The orientation in words; empty for the usual one."""
         turns = {(1, 1): "", (-1, -1): "turned by 180°", (-1, 1): "mirrored", (1, -1): "flipped"}
-        across = {
-            (1, -1): "turned right",
-            (-1, 1): "turned left",
-            (1, 1): "mirrored, turned",
-            (-1, -1): "mirrored, turned",
-        }
         if self.is_transposed:
-            return across[self.across[1], self.down[0]]
+            return {(1, -1): "turned right", (-1, 1): "turned left"}.get(
+                (self.across[1], self.down[0]), "mirrored, turned"
+            )
         return turns[self.across[0], self.down[1]]
 
 
-def orientation(frame: Any) -> tuple[Size, Size]:
+def orientation(frame: Any) -> tuple[Direction, Direction]:
     """The directions `across` and `down` of a decoded frame; angles between the right ones are taken as the nearest."""
     try:
         matrix = np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), np.int32).reshape(3, 3)[:2, :2]
@@ -68,6 +65,8 @@ def orientation(frame: Any) -> tuple[Size, Size]:
         turns = round(frame.rotation / 90) % 4
         return (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)))[turns]
     sign = np.sign(matrix).astype(int)
+    if not np.linalg.det(matrix.astype(float)):
+        return (1, 0), (0, 1)
     if abs(matrix[0, 0]) >= abs(matrix[0, 1]):
         return (int(sign[0, 0]), 0), (0, int(sign[1, 1]))
     return (0, int(sign[0, 1])), (int(sign[1, 0]), 0)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from mediadiff.errors import MediaError
+from mediadiff.errors import MediaError, printable
 from mediadiff.io import colour, source, tags
 from mediadiff.io.geometry import Geometry, Size, orientation
 from mediadiff.io.limits import LIMITS, Limits
@@ -84,7 +84,7 @@ class MediaInfo:
 
     def lines(self) -> list[str]:
         """The file in words, one line for each stream and tag."""
-        lines = [f"{self.path}: {self.container}, {self.bytes:,} bytes{_seconds(self.seconds)}"]
+        lines = [f"{printable(self.path)}: {self.container}, {self.bytes:,} bytes{_seconds(self.seconds)}"]
         if (picture := self.picture) is not None:
             height, width = picture.size
             rate = "still image" if picture.is_still else f"{picture.rate} frames/s ({float(picture.rate):.6g})"
@@ -100,7 +100,7 @@ class MediaInfo:
                 f"{_seconds(sound.seconds)}{_start(sound.start - self.origin)}"
             )
         lines += [f"  not read: {words}" for words in self.left]
-        return lines + [f"  tag {key}: {value}" for key, value in self.tags.items()]
+        return lines + [f"  tag {printable(key)}: {printable(value)}" for key, value in self.tags.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """The same for programs: JSON values only; exact numbers are texts such as "24000/1001"."""
@@ -115,8 +115,7 @@ def probe(path: str | Path, limits: Limits = LIMITS) -> MediaInfo:
         raise MediaError(path, f"is cut: {missing}")
     try:
         info = _with_ffmpeg(path, limits)
-    except MediaError:
-        # a few formats are known to libsndfile alone
+    except source.UnknownFormatError:
         sound = _with_libsndfile(path)
         if sound is None:
             raise
@@ -132,14 +131,7 @@ def _with_ffmpeg(path: str | Path, limits: Limits) -> MediaInfo:
         chosen, left = _choose(container)
         for stream in chosen.values():
             if stream.type == "video":
-                size = stream.codec_context.width * stream.codec_context.height
-                limits.check(path, "pixels", size)
-                if not size:
-                    raise MediaError(
-                        path,
-                        "its picture is damaged, of a kind that FFmpeg does not decode (such as animated WebP), "
-                        f"or above the limit of {limits.pixels:,} pixels",
-                    )
+                _check_pixels(path, stream, limits)
         name = container.format.name
         sounds = [stream for stream in container.streams.audio if source.is_readable(stream)]
         first = _first_frames(path, container, chosen)
@@ -184,6 +176,17 @@ def _choose(container: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
         else:
             chosen[kind] = stream
     return chosen, tuple(left)
+
+
+def _check_pixels(path: str | Path, stream: Any, limits: Limits) -> None:
+    pixels = stream.codec_context.width * stream.codec_context.height
+    limits.check(path, "pixels", pixels)
+    if not pixels:
+        raise MediaError(
+            path,
+            "its picture is damaged, of a kind that FFmpeg does not decode (such as animated WebP), "
+            f"or above the limit of {limits.pixels:,} pixels",
+        )
 
 
 def _first_frames(path: str | Path, container: Any, chosen: dict[str, Any]) -> dict[str, Any]:

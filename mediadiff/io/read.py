@@ -9,7 +9,7 @@ from mediadiff.clip import Clip
 from mediadiff.errors import MediaError, UsageError
 from mediadiff.io.limits import LIMITS, Limits
 from mediadiff.io.picture import read_picture
-from mediadiff.io.probe import MediaInfo, probe
+from mediadiff.io.probe import MediaInfo, PictureInfo, SoundInfo, probe
 from mediadiff.io.sound import read_sound
 
 
@@ -57,30 +57,29 @@ def read(
         raise MediaError(path, f"has no sound{_held(media)}")
     if picture and not sound and media.picture is None:
         raise MediaError(path, f"has no picture{_held(media)}")
-    _check_claims(media, end, limits)
+    taken_sound = taken_picture = None
+    if picture and media.picture is not None:
+        _check_claims(media, media.picture, end, limits)
+        taken_picture = read_picture(media, None if rate is None else Fraction(rate), size, end, limits)
+    if sound and media.sound is not None:
+        _check_claims(media, media.sound, end, limits)
+        taken_sound = read_sound(media, sample_rate, channels, end, limits)
     tags = dict(media.tags)
-    return Clip(
-        read_sound(media, sample_rate, channels, end, limits) if sound and media.sound else None,
-        read_picture(media, None if rate is None else Fraction(rate), size, end, limits)
-        if picture and media.picture
-        else None,
-        label=tags.pop("label", None),
-        tags=tags,
-    )
+    return Clip(taken_sound, taken_picture, tags.pop("label", None), tags)
 
 
 def _held(media: MediaInfo) -> str:
     return f"; it holds {', '.join(media.left)}" if media.left else ""
 
 
-def _check_claims(media: MediaInfo, end: Fraction | None, limits: Limits) -> None:
+def _check_claims(media: MediaInfo, stream: SoundInfo | PictureInfo, end: Fraction | None, limits: Limits) -> None:
     """Refuses from the header what would pass the limits while decoding."""
-    for stream in (media.sound, media.picture):
-        if stream is not None:
-            limits.check(media.path, "seconds", stream.start - media.origin)
-            limits.check(media.path, "seconds", (stream.seconds or 0) if end is None else 0)
-    picture = media.picture
-    if picture is not None and picture.seconds is not None:
-        frames = (picture.seconds if end is None else min(end, picture.seconds)) * picture.rate
+    limits.check(media.path, "seconds", stream.start - media.origin)
+    if stream.seconds is None:
+        return
+    seconds = stream.seconds if end is None else min(end, stream.seconds)
+    limits.check(media.path, "seconds", seconds)
+    if isinstance(stream, PictureInfo):
+        frames = seconds * stream.rate
         limits.check(media.path, "frames", frames)
-        limits.check(media.path, "decoded_bytes", frames * picture.stored[0] * picture.stored[1] * 3)
+        limits.check(media.path, "decoded_bytes", frames * stream.stored[0] * stream.stored[1] * 3)

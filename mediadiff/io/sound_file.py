@@ -26,8 +26,9 @@ def write_wav(clip: Clip, path: Path) -> None:
     assert clip.sound is not None
     if np.abs(clip.sound.samples).max() > 1:
         data = _encode(clip, "WAV", "FLOAT", _WAV_COMMENT)
-        # the PEAK chunk holds the time of writing; without it the same sound gives the same bytes
-        at = data.index(b"PEAK") + 12
+        # the PEAK chunk (version, time, and two words for each channel) holds the time of writing; without it the same
+        # sound gives the same bytes
+        at = data.index(b"PEAK" + struct.pack("<I", 8 + 8 * clip.sound.channels)) + 12
         data = data[:at] + bytes(4) + data[at + 4 :]
     else:
         data = _encode(clip, "WAV", "PCM_24", _WAV_COMMENT)

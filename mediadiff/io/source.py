@@ -35,6 +35,10 @@ GUESSED_LENGTH = frozenset("mpeg mpegts mpegvideo mp3 aac ac3 eac3 h264 hevc m4v
 TOLERANCE = Fraction(3, 100)  # seconds by which a compressed stream may miss its declared length
 
 
+class UnknownFormatError(MediaError):
+    """FFmpeg knows no format for the file; libsndfile may."""
+
+
 class _Nameless(io.BufferedReader):
     """A file whose name FFmpeg cannot see: the content alone decides what it is."""
 
@@ -80,8 +84,11 @@ def open_media(path: str | Path, limits: Limits) -> Iterator[av.container.InputC
         "max_pixels": str(limits.pixels),  # FFmpeg decodes a frame of some formats to open them
     }
     with open_file(path) as file:
-        with naming(path, "no known format, or a damaged header: "):
-            container = av.open(file, "r", options=options, metadata_errors="replace")
+        try:
+            with naming(path, "no known format, or a damaged header: "):
+                container = av.open(file, "r", options=options, metadata_errors="replace")
+        except MediaError as error:
+            raise UnknownFormatError(path, error.cause) from error
         with container, naming(path):
             for stream in container.streams.video:
                 # frame threads can hang on damaged files

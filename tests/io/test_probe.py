@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
 from mediadiff.clip import Clip
+from mediadiff.errors import MediaError
 from mediadiff.io.probe import probe
+from mediadiff.io.read import read
 from mediadiff.io.write import write
 from tests.io.makers import mux, ramps, tone
 
@@ -35,6 +40,15 @@ def test_turned_film_that_starts_late(tmp_path: Path) -> None:
     lines = "\n".join(probe(path).lines())
     assert "48x128 (stored 64x48), turned right" in lines
     assert "stereo" in lines and "starts at 0.500 s" in lines
+
+
+def test_names_and_tags_cannot_command_the_terminal(tmp_path: Path) -> None:
+    path = write(tmp_path / os.fsdecode(b"a\x1b[31m\n\xff.flac"), Clip(tone(0.1), tags={"note": "\x1b]0;x\x07"}))
+    text = "".join(probe(path).lines())
+    assert text.isprintable() and "a\\x1b[31m\\n\\udcff.flac" in text
+    with pytest.raises(MediaError) as refusal:
+        read(path.with_suffix(".none\n"))
+    assert str(refusal.value).isprintable() and refusal.value.path == str(path.with_suffix(".none\n"))
 
 
 def test_json_holds_the_same(tmp_path: Path) -> None:

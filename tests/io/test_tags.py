@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mediadiff.clip import Clip
+import pytest
+
+from mediadiff.clip import Clip, Sound
 from mediadiff.io import tags
 from mediadiff.io.read import read
-from mediadiff.io.write import write
-from tests.io.makers import tone
+from mediadiff.io.write import FORMATS, write
+from tests.io.makers import ramps, tone
 
 MANY = {"seed": "7", "recipe": "x" * 5000, "sampler": "heun"}
 
@@ -36,6 +38,16 @@ def test_wav_keeps_a_short_comment_and_flac_a_long_one(tmp_path: Path) -> None:
     clip = Clip(tone(0.1), tags=MANY)
     assert read(write(tmp_path / "a.wav", clip)).tags == {"seed": "7", "sampler": "heun", "...": "recipe"}
     assert read(write(tmp_path / "a.flac", clip)).tags == MANY
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_long_and_odd_tags_survive(ending: str, tmp_path: Path) -> None:
+    """Louder than full scale, so that wav writes floats and the chunk whose time is cleared."""
+    holds = FORMATS[ending].holds
+    loud = Sound(tone(0.2).samples * 4, 16_000) if "sound" in holds else None
+    tags = {"PEAK": "PEAK ü\n", "long": "x" * (100 if ending == "wav" else 30_000)}
+    clip = Clip(loud, ramps(1 if ending == "png" else 3) if "picture" in holds else None, tags=tags)
+    assert read(write(tmp_path / f"a.{ending}", clip)).tags == tags
 
 
 def test_home_folder_is_not_written(tmp_path: Path) -> None:

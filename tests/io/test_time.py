@@ -68,6 +68,14 @@ def test_late_picture_holds_its_first_frame(tmp_path: Path) -> None:
         assert levels(clip)[:10] == [0, 0, 0, 0, 0, 0, 1, 2, 3, 4]
 
 
+def test_late_start_in_mp4_is_an_edit_list(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", [k / 10 for k in range(15)], sound=tone(1.0), sound_start=Fraction(1, 2))
+    clip = read(path, rate=10)
+    assert clip.sound is not None and clip.sound.samples.shape == (1, 24_000)
+    assert not clip.sound.samples[:, :8_000].any() and clip.sound.samples[:, 8_000:8_100].max() > 0.4
+    assert levels(clip) == list(range(15))
+
+
 def test_both_late_start_at_zero(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", [2 + k / 10 for k in range(5)], sound=tone(0.5), sound_start=Fraction(2))
     clip = read(path, rate=10)
