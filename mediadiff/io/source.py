@@ -90,7 +90,7 @@ def open_media(path: str | Path, limits: Limits) -> Iterator[av.container.InputC
         except MediaError as error:
             raise UnknownFormatError(path, error.cause) from error
         with container, naming(path):
-            for stream in container.streams.video:
+            for stream in filter(is_readable, container.streams.video):
                 # frame threads can hang on damaged files
                 stream.codec_context.thread_count = 1
                 stream.thread_type = "SLICE"

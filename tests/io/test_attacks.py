@@ -263,6 +263,13 @@ def test_codec_that_is_not_allowed_is_named(tmp_path: Path, monkeypatch: pytest.
         read(path)
 
 
+def test_codec_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", Clip(tone(0.1), numbered(2)))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz1"))
+    assert read(path).picture is None
+    assert probe(path).left == ("picture with the codec unknown, which is not allowed",)
+
+
 def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     shutil.move(write(tmp_path / "a.mp4", Clip(tone(0.1), numbered(2))), tmp_path / "a.wav")
     clip = read(tmp_path / "a.wav")
