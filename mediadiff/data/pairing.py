@@ -12,12 +12,10 @@ def advice() -> str:
     torch, torchaudio = version("torch"), version("torchaudio")
     if not torch or not torchaudio or built_for(torch) == built_for(torchaudio):
         return ""
-    index = built_for(torch) or "cpu"
-    release = torchaudio.partition("+")[0]
     return (
-        f"torchaudio {torchaudio} is not built for torch {torch}; mediadiff does without its compiled part. For a "
-        f"pair that fits: pip install --force-reinstall --no-deps torchaudio=={release} "
-        f"--index-url https://download.pytorch.org/whl/{index}"
+        f"torchaudio {torchaudio} is not built for torch {torch}; mediadiff does without its compiled part, and nothing "
+        f"needs doing. For a pair that fits, install torchaudio's build for {built_for(torch) or 'cpu'} from the index "
+        "that PyTorch's own installation page names"
     )
 
 
