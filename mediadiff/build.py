@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediadiff.errors import UsageError
+from mediadiff.io.files import write_json
 from mediadiff.model import Model, load, new_denoiser, save_model, shipped
 
 if TYPE_CHECKING:
@@ -60,14 +62,14 @@ def train(
         report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
         if not part <= check.PASSES:
             said = (
-                  f"on one clip alone the error fell to {part:.0%} of where it began, not to {check.PASSES:.0%} or less: "
+                f"on one clip alone the error fell to {part:.0%} of where it began, not to {check.PASSES:.0%} or less: "
                 "this recipe may not learn. Look at the data with `mediadiff doctor`, and try another learning_rate."
             )
             report({"event": "warning", "text": said})
     if dry_run:
         return out
 
-    out.mkdir(parents=True, exist_ok=True)
+    _begin(out, recipe, encoded, resume)
     started = time.monotonic()
 
     def publish(trainer: Trainer) -> None:
@@ -184,6 +186,27 @@ def render(
     return render_files(
         model.generator, requests, model.length(seconds), settings, out, format, tags, report or (lambda event: None)
     )
+
+
+def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) -> None:
+    """Notes what a training starts from, and refuses to resume it from anything else."""
+    run: dict[str, Any] = {"recipe": recipe.to_dict(), "data": encoded.fingerprint}
+    note = out / "run.json"
+    if resume and note.is_file():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        other = [name for name, value in before["recipe"].items() if run["recipe"].get(name) != value]
+        if other:
+            raise UsageError(
+                f"{out} was begun with another recipe ({', '.join(other)} differ): go on with the same recipe and the "
+                "same overrides, or train anew into another folder (--out)"
+            )
+        if before["data"] != run["data"]:
+            raise UsageError(
+                f"the media have changed since {out} was begun, so it cannot be continued as it was: put them back, or "
+                "train anew into another folder (--out)"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(note, run)
 
 
 def cache_folder() -> Path:

@@ -221,6 +221,9 @@ def evaluate(
     guidance: Annotated[
         float | None, typer.Option(help="How strongly to follow the label; 1 is plain.", show_default=False)
     ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw real clips above rendered ones.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a model: rendered clips beside real ones, recognised, compared, searched for copies."""
@@ -230,7 +233,7 @@ def evaluate(
 
     loaded = load(model)
     with reporting(json) as report:
-        found = measure(loaded, data, num, seed, steps, sampler, guidance, report)
+        found = measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
     _say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
 
 

@@ -26,12 +26,14 @@ def measure(
     steps: int | None = None,
     sampler: str | None = None,
     guidance: float | None = None,
+    sheet: Path | None = None,
     report: Report = lambda event: None,
 ) -> Evaluation:
     """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
 
     `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
-    model was trained on. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
+    model was trained on. `sheet` is a PNG to be drawn, real clips above rendered
+    ones. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
     """
     from mediadiff.build import cache_folder
     from mediadiff.evaluation.evaluate import evaluate
@@ -48,6 +50,7 @@ def measure(
         model.seconds,
         labels,
         cache=cache_folder() / "classifiers",
+        sheet=sheet,
         report=report,
     )
 

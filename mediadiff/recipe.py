@@ -283,7 +283,8 @@ def _stream(document: Document, name: str, section: Any) -> Domain | None:
         note(document, (*path, "domain"), f"is missing; it takes one of {', '.join(domains.names())}")
         return None
     if not isinstance(domain, str) or domain not in domains.names():
-        note(document, (*path, "domain"), unknown(str(domain), domains.names()))
+        got, known = shorten(str(domain)), domains.names()
+        note(document, (*path, "domain"), f"takes one of {', '.join(known)}; got {got!r}{nearest(got, known)}")
         return None
     kind = domains.get(domain)
     if kind.medium != name:

@@ -13,9 +13,9 @@ def advice() -> str:
     if not torch or not torchaudio or built_for(torch) == built_for(torchaudio):
         return ""
     return (
-        f"torchaudio {torchaudio} is not built for torch {torch}; mediadiff does without its compiled part, and nothing "
-        f"needs doing. For a pair that fits, install torchaudio's build for {built_for(torch) or 'cpu'} from the index "
-        "that PyTorch's own installation page names"
+        f"torchaudio {torchaudio} is not built for torch {torch}; mediadiff does without its compiled part, and "
+        "nothing needs doing. For a pair that fits, install torchaudio's build for "
+        f"{built_for(torch) or 'cpu'} from the index that PyTorch's own installation page names"
     )
 
 

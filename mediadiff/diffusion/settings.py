@@ -18,9 +18,9 @@ class DiffusionSettings:
     """The density of training noise levels: log-normal, rectified flow (logit-normal time), or a DDPM schedule."""
     target: Literal["edm", "flow", "eps", "v", "x0"] = "edm"
     """What the network predicts; all are changes of variables around the same denoiser."""
-    mean: float = 0.8
+    mean: float = 0.5
     """edm: mean of log(sigma / sigma_data); flow: mean of logit(t)."""
-    std: Annotated[float, Gt(0)] = 1.8
+    std: Annotated[float, Gt(0)] = 1.5
     """edm, flow: standard deviation of the same."""
 
 

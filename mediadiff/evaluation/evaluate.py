@@ -15,7 +15,7 @@ from mediadiff.clip import Clip
 from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import UsageError
-from mediadiff.evaluation import metrics
+from mediadiff.evaluation import metrics, plots
 from mediadiff.evaluation.classifier import BATCH, Classifier, Settings, recognise, train
 from mediadiff.evaluation.controls import noise_like
 from mediadiff.evaluation.levels import levels
@@ -46,21 +46,24 @@ def evaluate(
     labels: Collection[str] = (),
     seed: int = 0,
     cache: Path | None = None,
+    sheet: Path | None = None,
     report: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Evaluation:
     """Measures `rendered` clips (each with the label it was asked for, if any) against the real clips of `data`.
 
     `domains` and `seconds` are the model's streams and its window. The classifier is trained on the real train clips
-    (on real ones and noise, where there are fewer than two labels) and kept in the folder `cache`; `report` gets an
-    event (a dict) now and then. Besides real test clips and rendered ones there are three controls: the test clips
-    through the domains, noise with their spectra, and train clips, which are copies by construction. Everything is
-    drawn by key from `seed`.
+    (on real ones and noise, where there are fewer than two labels) and kept in the folder `cache`; `sheet` is a
+    PNG to be drawn, real clips above rendered ones; `report` gets an event (a dict) now and then. Besides real test
+    clips and rendered ones there are three controls: the test clips through the domains, noise with their spectra, and
+    train clips, which are copies by construction. Everything is drawn by key from `seed`.
     Raises UsageError where there are too few clips to measure with.
     """
     real = read_real(data, domains, seconds, labels, _progress("encode", report))
     clips = list(rendered)
     if len(clips) < 2:
         raise UsageError(f"an evaluation needs two rendered clips or more; got {len(clips)}")
+    if sheet is not None:
+        side_by_side([*real.test, *real.train], clips, sheet)
     drawn, _ = draw(real.test, clips, seed)
     doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
     sets = {
@@ -81,6 +84,16 @@ def evaluate(
     if missing:
         notes.append(f"no test clips of {', '.join(missing)}: only recognition and copies tell of them")
     return Evaluation(name, len(clips), tuple(sections), tuple(notes))
+
+
+def side_by_side(real: Sequence[Clip], rendered: Sequence[Clip], path: Path) -> Path:
+    """Draws up to four real clips of each label above as many rendered ones; up to twelve labels."""
+    rows = []
+    for label in sorted({clip.label or "" for clip in rendered})[:12]:
+        for title, clips in (("real", real), ("rendered", rendered)):
+            found = [clip for clip in clips if (clip.label or "") == label][:4]
+            rows.append(plots.Row(f"{title} {label}".strip(), found))
+    return plots.sheet([row for row in rows if row.clips], path)
 
 
 def draw(one: Sequence[Clip], other: Sequence[Clip], *key: int | str) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -91,6 +91,13 @@ class StreamLevels(nn.Module):
         temporal = not flat
         self.stem = nn.Linear(folded, channels[0])
         self.level = LevelEmbedding(64, embedding)
+        # Low tones are not high ones: where a cell lies in the plane is told to convolutions, which cannot see it.
+        outer = (
+            (shape.height // height, channels[0])
+            if flat
+            else (shape.height // height, shape.width // width, channels[0])
+        )
+        self.origin = nn.Parameter(torch.zeros(outer))
         self.place = nn.Parameter(torch.zeros(inner[0] * inner[1], channels[-1]))
         nn.init.normal_(self.place, std=0.02)
         sizes = range(len(channels))
@@ -111,7 +118,7 @@ class StreamLevels(nn.Module):
             b, c, t, h, w = x.shape
             x = x.reshape(b, c, t // time, time, h, w).transpose(2, 3).reshape(b, c * time, t // time, h, w)
             rows = merge(self.layouts[0].fold(x), height, width)
-        return self.stem(rows).permute(0, 3, 1, 2)
+        return (self.stem(rows) + self.origin.to(rows.dtype)).permute(0, 3, 1, 2)
 
     def unfold(self, x: Tensor, batch: int) -> Tensor:
         """The way back of `fold`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made import save, tone
+
+from tests.data.made import save, tone
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from made import counting, save, tone
 
 from mediadiff.clip import Clip, Picture
 from mediadiff.data import cache
@@ -20,6 +19,7 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.domains.frames import Frames
 from mediadiff.domains.spectrogram import Spectrogram
 from mediadiff.errors import MediadiffError, UsageError
+from tests.data.made import counting, save, tone
 
 SOUND = Spectrogram(sample_rate=8000, n_fft=256, hop=64)  # 125 steps a second
 PICTURE = Frames(height=16, width=16, frame_rate=10)

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from made import counting, save, tone
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.data import pairing, symptoms
@@ -16,6 +15,7 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.domains.frames import Frames
 from mediadiff.domains.spectrogram import Spectrogram
 from mediadiff.errors import UsageError
+from tests.data.made import counting, save, tone
 
 SOUND = Spectrogram(sample_rate=8000, n_fft=256, hop=64, iterations=40)
 

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import pytest
 import torch
-from made import counting, save, tone
 
 from mediadiff.clip import Clip
 from mediadiff.data.cache import EncodedSet
@@ -15,6 +14,7 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.domains.frames import Frames
 from mediadiff.domains.spectrogram import Spectrogram
 from mediadiff.errors import UsageError
+from tests.data.made import counting, save, tone
 
 SOUND = Spectrogram(sample_rate=8000, n_fft=256, hop=64)
 PICTURE = Frames(height=16, width=16, frame_rate=10)

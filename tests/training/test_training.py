@@ -34,7 +34,9 @@ def folder(tmp_path_factory):
         for take in range(6):
             t = np.arange(2048) / 4000
             loud = numpy_generator(label, take).uniform(0.2, 0.6)
-            Clip.from_numpy(loud * np.sin(2 * np.pi * pitch * (1 + 0.03 * take) * t), 4000).save(root / label / f"{take}.wav")
+            Clip.from_numpy(loud * np.sin(2 * np.pi * pitch * (1 + 0.03 * take) * t), 4000).save(
+                root / label / f"{take}.wav"
+            )
     return root
 
 
@@ -103,20 +105,35 @@ def test_stopped_and_resumed_twice_it_ends_with_the_same_weights(unbroken, folde
         build.train(recipe, tmp_path / "other", resume=True)
 
 
+def test_another_recipe_or_other_media_are_not_taken_for_the_same_training(folder, tmp_path):
+    with pytest.raises(Stop):
+        build.train(tiny_recipe(folder=folder), tmp_path / "run", report=stop_at(40))
+    other = tiny_recipe(folder=folder, training={"clips": 200})
+    with pytest.raises(UsageError, match="another recipe .training differ"):
+        build.train(other, tmp_path / "run", resume=True)
+    extra = folder / "low" / "extra.wav"
+    Clip.from_numpy(np.sin(np.arange(2048) / 3), 4000).save(extra)
+    try:
+        with pytest.raises(UsageError, match="the media have changed"):
+            build.train(tiny_recipe(folder=folder), tmp_path / "run", resume=True)
+    finally:
+        extra.unlink()
+
+
 def test_killed_it_resumes_to_the_same_weights(unbroken, folder, tmp_path):
     program = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from pathlib import Path; from mediadiff import build; from tests.tiny import tiny_recipe\n"
-        "build.train(tiny_recipe(folder=sys.argv[1]), Path(sys.argv[2]), report=lambda e: print(e['event'], flush=True))"
+        "build.train(tiny_recipe(folder=sys.argv[1]), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", program, str(folder), str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command)
     marks = tmp_path / "run" / "checkpoints"
     deadline = time.monotonic() + 120
     while len(checkpoint.everything(marks)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     build.train(tiny_recipe(folder=folder), tmp_path / "run", resume=True)
     assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
 
