@@ -131,7 +131,7 @@ SCHEMA = [
     ("no domain", changed("domain: spectrogram, ", ""), "line 10, column 3: streams.sound.domain: is missing; it takes one of frames, mel, spectrogram, stft"),
     ("domain misspelt", changed("spectrogram", "spectogram"), "line 10, column 19: streams.sound.domain: takes one of frames, mel, spectrogram, stft; got 'spectogram'; did you mean spectrogram?"),
     ("domain as a path", changed("spectrogram", "os.path"), "line 10, column 19: streams.sound.domain: takes one of frames, mel, spectrogram, stft; got 'os.path'"),
-    ("domain's base", changed("spectrogram", "base"), "line 10, column 19: streams.sound.domain: unknown"),
+    ("domain's base", changed("spectrogram", "base"), "line 10, column 19: streams.sound.domain: takes one of frames, mel, spectrogram, stft; got 'base'"),
     ("domain of another medium", changed("streams:\n", "streams:\n  picture: {domain: mel}\n"), "line 10, column 21: streams.picture.domain: mel is a domain of sound, so it belongs in streams.sound"),
     ("domain's setting misspelt", changed("sample_rate", "samplerate"), "line 10, column 32: streams.sound.samplerate: unknown; known: sample_rate, channels, n_fft, hop, floor_db, iterations, domain; did you mean sample_rate?"),
     ("domain's setting too small", changed("sample_rate: 8000", "sample_rate: 1"), "line 10, column 45: streams.sound.sample_rate: takes at least 1000; got 1"),

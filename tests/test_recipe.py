@@ -60,9 +60,9 @@ def test_a_good_render_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_a_mistake_is_found_where_it_is(tmp_path: Path, text: str | bytes, expected: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     found = mistakes(tmp_path, text)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert len(found) == 1, found
     assert found[0].startswith(expected)
     assert len(found[0]) < 500
@@ -102,17 +102,17 @@ def test_a_bomb_of_aliases_is_refused_at_once(tmp_path: Path) -> None:
     bomb = "a: &a [x, x]\n" + "".join(
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip(names, names[1:], strict=False)
     )
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(RecipeError, match=r"line 1, column 4: a: anchors \(&a\) are not read"):
         load(tmp_path, bomb)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_many_unknown_names_take_no_time_and_are_cut_short(tmp_path: Path) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(RecipeError) as raised:
         load(tmp_path, GOOD + "".join(f"k{i}: 1\n" for i in range(50_000)))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert str(raised.value).splitlines()[-1] == "  and 50 more"
 
 
