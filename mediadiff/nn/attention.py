@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mediadiff.nn.embeddings import rotate
-from mediadiff.nn.layers import zeroed
+from mediadiff.nn.layers import linear, zeroed
 
 PLAIN_TOKENS = 1024
 """Up to here two matrix products and a softmax beat the fused kernel, whose bf16 backward is slow on short rows."""
@@ -27,11 +27,11 @@ class TrunkBlock(nn.Module):
     def __init__(self, channels: int, heads: int, embedding: int):
         super().__init__()
         self.heads = heads
-        self.modulation = zeroed(nn.Linear(embedding, 4 * channels))
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = zeroed(nn.Linear(channels, channels))
-        self.wide = nn.Linear(channels, 4 * channels)
-        self.narrow = zeroed(nn.Linear(4 * channels, channels))
+        self.modulation = zeroed(linear(embedding, 4 * channels))
+        self.qkv = linear(channels, 3 * channels)
+        self.out = zeroed(linear(channels, channels))
+        self.wide = linear(channels, 4 * channels)
+        self.narrow = zeroed(linear(4 * channels, channels))
 
     def forward(self, x: Tensor, e: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         scale1, shift1, scale2, shift2 = self.modulation(e).chunk(4, dim=-1)

@@ -16,7 +16,7 @@ from mediadiff.errors import UsageError
 from mediadiff.nn.attention import TrunkBlock
 from mediadiff.nn.condition import Condition, ConditionEncoder
 from mediadiff.nn.embeddings import LevelEmbedding, rotary
-from mediadiff.nn.layers import Block, Down, HeightWidth, Layout, TimeHeight, Up, merge, norm, split, zeroed
+from mediadiff.nn.layers import Block, Down, HeightWidth, Layout, TimeHeight, Up, linear, merge, norm, split, zeroed
 from mediadiff.nn.settings import NetworkSettings
 
 Streams = Mapping[str, Tensor]
@@ -89,7 +89,7 @@ class StreamLevels(nn.Module):
 
         folded = shape.channels * time * height * width
         temporal = not flat
-        self.stem = nn.Linear(folded, channels[0])
+        self.stem = linear(folded, channels[0])
         self.level = LevelEmbedding(64, embedding)
         # Low tones are not high ones: where a cell lies in the plane is told to convolutions, which cannot see it.
         outer = (
@@ -107,7 +107,7 @@ class StreamLevels(nn.Module):
         )
         self.shrink = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
         self.grow = nn.ModuleList(Up(b, a) for a, b in pairwise(channels))
-        self.head = zeroed(nn.Linear(channels[0], folded))
+        self.head = zeroed(linear(channels[0], folded))
 
     def fold(self, x: Tensor) -> Tensor:
         """`[B, C, T, H, W]` to the outermost plane, with the patch folded into channels."""
@@ -189,7 +189,7 @@ class UNet(nn.Module):
                 f"got {settings.channels[-1]} and {settings.heads}"
             )
         embedding = max(128, 2 * settings.channels[0])
-        self.dense = nn.Linear(embedding, embedding)
+        self.dense = linear(embedding, embedding)
         self.condition = ConditionEncoder(embedding, labels, caption, scalars)
         self.streams = nn.ModuleDict({n: StreamLevels(n, s, settings, embedding) for n, s in streams.items()})
         inner = settings.channels[-1]
