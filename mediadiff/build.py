@@ -95,6 +95,7 @@ def train(
             recipe.streams,
             trainer.standards,
             encoded.labels if recipe.condition.label else (),
+            trainer.scalars,
             seconds,
             replace(recipe.sampling, autoguidance=1.0),
             report,

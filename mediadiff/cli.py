@@ -130,6 +130,9 @@ def render(
     label: Annotated[
         list[str] | None, typer.Option(help="What to ask for; give it several times to go through several.")
     ] = None,
+    caption: Annotated[
+        str | None, typer.Option(help="What to ask for in words, if the model knows captions.", show_default=False)
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="The length of each clip.", show_default=False)] = None,
     seed: Annotated[
         int | None, typer.Option(help="Another seed gives other clips. [default: 0]", show_default=False)
@@ -150,7 +153,8 @@ def render(
 ) -> int:
     """Render clips from a model into files LABEL-INDEX.EXT."""
     sampling = {"steps": steps, "sampler": sampler, "guidance": guidance}
-    flags: dict[str, Any] = {"num": num, "label": label, "seconds": seconds, "seed": seed, "first": first}
+    flags: dict[str, Any] = {"num": num, "label": label, "caption": caption, "seconds": seconds, "seed": seed}
+    flags["first"] = first
     flags["format"] = format.removeprefix(".") if format else None
     wanted = _render_recipe(source, flags, sampling)
     folder = out or (Path(wanted.out) if wanted.out else None)
@@ -170,6 +174,8 @@ def render(
             wanted.seed,
             wanted.first,
             wanted.sampling,
+            wanted.caption or "",
+            wanted.scalars,
             format=wanted.format,
             report=report,
         )

@@ -89,6 +89,10 @@ class RenderRecipe:
     """How many clips."""
     label: Text | int | tuple[Text | int, ...] | None = None
     """What to ask for: one label, or a list that the clips go through in turn."""
+    caption: Text | None = None
+    """What to ask for in words, of a model that was trained with captions."""
+    scalars: dict[str, float] = field(default_factory=dict)
+    """What to ask for in numbers, by name, of a model that was trained with them."""
     seconds: Seconds | None = None
     """The length of each clip; nothing: as the model was trained."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0

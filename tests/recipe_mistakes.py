@@ -162,7 +162,7 @@ RENDERS = [
     ("out above", RENDER + "out: a/../../b\n", "line 6, column 6: out: takes a folder below the working folder"),
     ("sampling misspelt", RENDER + "sampling: {step: 3}\n", "line 6, column 12: sampling.step: unknown; known: sampler, steps,"),
     ("sampling not a section", RENDER + "sampling: heun\n", "line 6, column 11: sampling: takes a mapping of names to values; got the text 'heun'"),
-    ("training setting", RENDER + "training: {}\n", "line 6, column 1: training: unknown; known: model, num, label, seconds, seed, first, format, out, sampling"),
+    ("training setting", RENDER + "training: {}\n", "line 6, column 1: training: unknown; known: model, num, label, caption, scalars, seconds, seed, first, format, out, sampling"),
 ]  # fmt: skip
 
 BAD = TYPE_TRAPS + STRUCTURE + TAGS + SCHEMA + RENDERS

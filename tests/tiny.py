@@ -35,7 +35,7 @@ def tiny_recipe(streams=SOUND, folder="nowhere", **sections) -> TrainRecipe:
     if "picture" in streams and "sound" not in streams:
         document["network"]["patch"] = {"picture": [1, 2, 2]}
     for name, changes in sections.items():
-        document[name] = {**document[name], **changes} if isinstance(changes, dict) else changes
+        document[name] = {**document.get(name, {}), **changes} if isinstance(changes, dict) else changes
     recipe = from_dict(document)
     assert isinstance(recipe, TrainRecipe)
     return recipe

@@ -27,6 +27,7 @@ def preview(
     domains: Mapping[str, Domain],
     standards: Mapping[str, Standard],
     labels: Sequence[str],
+    scalars: Mapping[str, Standard],
     seconds: Fraction,
     sampling: SamplingSettings,
     report: Callable[[dict[str, Any]], None],
@@ -34,7 +35,7 @@ def preview(
     """Renders `CLIPS` clips of seed 0, the labels in turn, with these weights into `folder`."""
     averaged = copy.deepcopy(denoiser)
     averaged.load_state_dict(dict(weights))
-    generator = Generator(averaged.eval(), domains, standards, labels, {})
+    generator = Generator(averaged.eval(), domains, standards, labels, scalars)
     requests = [Request(i, 0, i * max(1, len(labels) // CLIPS) % len(labels) if labels else -1) for i in range(CLIPS)]
     made = render_files(generator, requests, seconds, sampling, folder, None, {}, lambda event: None)
     report({"event": "preview", "folder": str(folder), "done": made["done"], "failed": made["failed"]})
