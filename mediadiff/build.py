@@ -71,13 +71,14 @@ def train(
 
     _begin(out, recipe, encoded, resume)
     started = time.monotonic()
+    labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
         trained = {"clips": trainer.clips, "seconds": round(time.monotonic() - started, 1), **machine()}
         save_model(
             out,
             recipe,
-            encoded.labels,
+            labels,
             trainer.standards,
             trainer.scalars,
             trainer.average.weights,
@@ -94,7 +95,7 @@ def train(
             trainer.average.weights,
             recipe.streams,
             trainer.standards,
-            encoded.labels if recipe.condition.label else (),
+            labels,
             trainer.scalars,
             seconds,
             replace(recipe.sampling, autoguidance=1.0),
