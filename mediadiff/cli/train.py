@@ -1,0 +1,108 @@
+"""Commands that make models: train, evaluate, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mediadiff.cli.app import Json, app, say
+from mediadiff.errors import UsageError
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe with task: train.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as training.batch=64.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The model's folder. [default: runs/NAME]", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a training stopped.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check data, network and recipe; train nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a model by a recipe."""
+    from mediadiff.recipe import TrainRecipe, load_recipe
+
+    loaded = load_recipe(recipe, changes or ())
+    if not isinstance(loaded, TrainRecipe):
+        raise UsageError(f"{recipe} is a recipe for rendering; use it with: mediadiff render {recipe}")
+    from mediadiff import build
+    from mediadiff.console import reporting
+
+    with reporting(json) as report:
+        folder = build.train(loaded, out, resume, dry_run, report)
+    if json:
+        say(json, {"event": "trained" if not dry_run else "checked", "model": str(folder)})
+    elif dry_run:
+        print("The recipe, the data and the network fit together; nothing was trained.")
+    else:
+        print(f"The model is in {folder}. Render clips with: mediadiff render {folder} --out clips")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, or a shipped model.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER_OR_RECIPE",
+            help="The real clips to compare with. [default: the data of the model's recipe]",
+            show_default=False,
+        ),
+    ] = None,
+    num: Annotated[
+        int | None,
+        typer.Option(help="How many clips to render. [default: 10 of each label, at least 100]", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the clips and of all draws.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps of the sampler.", show_default=False)] = None,
+    sampler: Annotated[str | None, typer.Option(help="See: mediadiff list.", show_default=False)] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How strongly to follow the label; 1 is plain.", show_default=False)
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw real clips above rendered ones.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a model: rendered clips beside real ones, recognised, compared, searched for copies."""
+    from mediadiff.console import reporting
+    from mediadiff.measure import measure
+    from mediadiff.model import load
+
+    loaded = load(model)
+    with reporting(json) as report:
+        found = measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
+    say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
+
+
+@app.command()
+def doctor(
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER_OR_RECIPE", help="A folder of media, or a training recipe.")
+    ],
+    json: Json = False,
+) -> int:
+    """Look at every file of a folder: accepted with what training will see, or refused with a reason."""
+    from mediadiff.console import reporting
+    from mediadiff.data.doctor import examine, examine_folder
+    from mediadiff.recipe import TrainRecipe, load_recipe
+
+    recipe = None if source.is_dir() else load_recipe(source)
+    if recipe is not None and not isinstance(recipe, TrainRecipe):
+        raise UsageError(f"{source} is a recipe for rendering; the doctor looks at folders and training recipes")
+    with reporting(json) as report:
+
+        def progress(done: int, of: int) -> None:
+            report({"event": "examine", "done": done, "of": of})
+
+        if recipe is None:
+            found = examine_folder(str(source), progress)
+        else:
+            found = examine(recipe.data, recipe.streams, recipe.seconds, progress)
+    say(json, {"event": "report", **found.to_dict()}, found.lines())
+    return found.exit_code
