@@ -271,6 +271,9 @@ def _train_recipe(document: Document) -> TrainRecipe | None:
         said = f"takes at most the clips of the training ({recipe.training.clips}); got {recipe.training.warmup}"
         note(document, ("training", "warmup"), said)
     _check_interval(document, recipe.sampling)
+    for name in recipe.sampling.guidance if isinstance(recipe.sampling.guidance, dict) else ():
+        if name not in recipe.streams:
+            note(document, ("sampling", "guidance", name), unknown(name, recipe.streams), on_key=True)
     return replace(recipe, streams=found)
 
 

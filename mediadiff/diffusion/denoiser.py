@@ -33,8 +33,8 @@ def cells(level: Tensor) -> Tensor:
 class Denoiser(nn.Module):
     """Wraps a network so that it maps noisy streams of unit variance and their levels to clean ones.
 
-    `network(x, level, given, condition)` sees inputs of unit variance and log sigma / 4 per time step. `uncertainty`
-    gives, per stream, the learned log-variance of the loss at a level.
+    `network(x, level, given, condition, circular)` sees inputs of unit variance and log sigma / 4 per time step.
+    `uncertainty` gives, per stream, the learned log-variance of the loss at a level.
     """
 
     def __init__(
@@ -47,18 +47,23 @@ class Denoiser(nn.Module):
         self.uncertainty = nn.ModuleDict(dict(uncertainty))
         self.scalings = SCALINGS[target]
 
-    def raw(self, x: Streams, sigma: Streams, condition: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def raw(
+        self, x: Streams, sigma: Streams, condition: Any, circular: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What the network predicts, and the levels log sigma / 4."""
         scaled = {n: x[n] * cells((sigma[n] ** 2 + 1).rsqrt()) for n in x}
         level = {n: sigma[n].clamp_min(1e-5).log() / 4 for n in x}
         given = {n: sigma[n] == 0 for n in x}
         device = next(iter(x.values())).device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.bf16):
-            return self.network(scaled, level, given, condition), level
+            return self.network(scaled, level, given, condition, circular), level
 
-    def forward(self, x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
-        """The clean streams; `x[name]` is `[B, C, T, H, W]`, `sigma[name]` `[B, T]`. Where sigma is 0, `x` itself."""
-        predicted, _ = self.raw(x, sigma, condition)
+    def forward(self, x: Streams, sigma: Streams, condition: Any, circular: bool = False) -> dict[str, Tensor]:
+        """The clean streams; `x[name]` is `[B, C, T, H, W]`, `sigma[name]` `[B, T]`. Where sigma is 0, `x` itself.
+
+        With `circular` the end of a clip goes on at its beginning.
+        """
+        predicted, _ = self.raw(x, sigma, condition, circular)
         out = {}
         for name, f in predicted.items():
             skip, scale = self.scalings(cells(sigma[name]))

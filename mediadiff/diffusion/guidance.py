@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,13 +14,18 @@ from mediadiff.diffusion.streams import Streams
 Denoise = Callable[[Streams, Streams, Any], dict[str, Tensor]]
 
 
-def guided(denoise: Denoise, settings: SamplingSettings, weight: Tensor, weak: Denoise | None = None) -> Denoise:
+def guided(
+    denoise: Denoise, settings: SamplingSettings, weight: Mapping[str, Tensor], weak: Denoise | None = None
+) -> Denoise:
     """A denoiser that is guided inside the sigma interval of the settings.
 
-    `weight` `[B]` is the classifier-free guidance of each clip (arXiv 2207.12598; 1 is none), `weak` an early snapshot
-    of the same model for autoguidance (arXiv 2406.02507, eq. 3). The condition is hidden by its own `hidden` method.
+    `weight` is the classifier-free guidance of each stream (arXiv 2207.12598; 1 is none), `[B]`, or `[B, T]` where it
+    changes along time; `weak` an early snapshot of the same model for autoguidance (arXiv 2406.02507, eq. 3). Synchrony
+    is guidance by what the same model predicts for each stream alone. The condition is hidden by its own `hidden`.
     """
-    free = bool((weight != 1).any())
+    free = any(bool((w != 1).any()) for w in weight.values())
+    every = torch.ones(len(next(iter(weight.values()))), dtype=torch.bool)
+    by = {n: (w - 1).reshape(len(w), 1, -1, 1, 1) for n, w in weight.items()}
 
     def run(x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
         strong = denoise(x, sigma, condition)
@@ -29,13 +34,20 @@ def guided(denoise: Denoise, settings: SamplingSettings, weight: Tensor, weak: D
             return strong
         out = strong
         if free:
-            every = torch.ones(len(weight), dtype=torch.bool)
             blind = denoise(x, sigma, condition.hidden(every))
-            by = (weight - 1)[:, None, None, None, None]
-            out = {n: out[n] + by * (strong[n] - blind[n]) for n in out}
+            out = {n: out[n] + by[n] * (strong[n] - blind[n]) for n in out}
         if weak is not None and settings.autoguidance != 1:
             less = weak(x, sigma, condition)
             out = {n: out[n] + (settings.autoguidance - 1) * (strong[n] - less[n]) for n in out}
+        if settings.synchrony != 1 and len(x) > 1:
+            alone = {n: denoise({n: x[n]}, {n: sigma[n]}, condition)[n] for n in x}
+            out = {n: out[n] + (settings.synchrony - 1) * (strong[n] - alone[n]) for n in out}
         return out
 
     return run
+
+
+def guidance_of(settings: SamplingSettings, stream: str) -> float:
+    """The classifier-free guidance of a stream; 1 where the settings name other streams only."""
+    guidance = settings.guidance
+    return guidance.get(stream, 1.0) if isinstance(guidance, dict) else guidance

@@ -9,6 +9,26 @@ from annotated_types import Ge, Gt, Le
 
 Sampler = Literal["ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"]
 
+Guidance = Annotated[float, Ge(0), Le(20)]
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """How often training draws each kind of map of noise; only the proportions count."""
+
+    together: Annotated[float, Ge(0)] = 1.0
+    """One noise level everywhere."""
+    apart: Annotated[float, Ge(0)] = 0.0
+    """A noise level for each stream."""
+    across: Annotated[float, Ge(0)] = 0.0
+    """One stream given whole, the others wanted."""
+    stretch: Annotated[float, Ge(0)] = 0.0
+    """Stretches of time given, in one stream or in all."""
+
+    def __post_init__(self) -> None:
+        if not self.together + self.apart + self.across + self.stretch > 0:
+            raise ValueError("together, apart, across or stretch is above 0")
+
 
 @dataclass(frozen=True)
 class DiffusionSettings:
@@ -22,6 +42,8 @@ class DiffusionSettings:
     """edm: mean of log(sigma / sigma_data); flow: mean of logit(t)."""
     std: Annotated[float, Gt(0)] = 1.5
     """edm, flow: standard deviation of the same."""
+    mix: MixSettings = MixSettings()
+    """Which maps of noise over (stream x time) training draws, so that one model does every task."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +53,15 @@ class SamplingSettings:
     sampler: Sampler = "dpmpp_2m"
     steps: Annotated[int, Ge(1), Le(1000)] = 12
     """Steps of the sampler: evaluations of the network, twice as many less one for heun."""
-    guidance: Annotated[float, Ge(0), Le(20)] = 1.0
-    """Classifier-free guidance: 1 is none, 0 ignores the condition."""
+    guidance: Guidance | dict[str, Guidance] = 1.0
+    """Classifier-free guidance, of all streams or of each by name: 1 is none, 0 ignores the condition."""
     guidance_low: Annotated[float, Ge(0)] = 0.0
     """Guide only where sigma is above this ..."""
     guidance_high: Annotated[float, Gt(0)] = 1e9
     """... and below this."""
     autoguidance: Annotated[float, Ge(0), Le(20)] = 1.0
     """Guidance by an early snapshot of the same training: 1 is none."""
+    synchrony: Guidance = 1.0
+    """Guidance towards what fits the other streams: away from what each stream would be alone; 1 is none."""
     batch: Annotated[int, Ge(1), Le(1024)] = 8
     """Clips that the network runs at once, always: a lone clip is padded, so that its bytes depend on no other."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,8 +43,25 @@ class Condition:
             self.scalars.masked_fill(rows[:, None], torch.nan),
         )
 
+    def of_rows(self, rows: Tensor) -> Condition:
+        """The conditions of some rows (int `[N]`) of the batch."""
+        return Condition(self.labels[rows], self.text[rows], self.scalars[rows])
+
     def to(self, device: torch.device | str) -> Condition:
         return replace(self, labels=self.labels.to(device), text=self.text.to(device), scalars=self.scalars.to(device))
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Conditions that take turns or blend along time: at each step, the shares of all of them add up to one."""
+
+    conditions: Sequence[Condition]
+    shares: Sequence[Mapping[str, Tensor]]
+    """For each condition and stream `[B, T]`, at the stream's own time steps."""
+
+    def hidden(self, rows: Tensor) -> Timeline:
+        """The same with the conditions of `rows` (bool `[B]`) taken away."""
+        return replace(self, conditions=[c.hidden(rows) for c in self.conditions])
 
 
 class TextEncoder(nn.Module):

@@ -44,13 +44,15 @@ class Uncertainty(nn.Module):
         return F.linear(fourier(level, self.features, 0.05, 2.0), self.linear.weight, self.linear.bias).squeeze(-1)
 
 
-def rotary(seconds: Tensor, features: int) -> tuple[Tensor, Tensor]:
+def rotary(seconds: Tensor, features: int, around: float | None = None) -> tuple[Tensor, Tensor]:
     """Cosine and sine `[tokens, features / 2]` for rotary positions in seconds (arXiv 2104.09864, section 3.2).
 
-    Periods go from a twentieth of a second to a minute.
+    Periods go from a twentieth of a second to a minute. Where time is a circle of `around` seconds, each is the nearest
+    that fits into it a whole number of times; none at all (no turning) where the nearest number is 0.
     """
     periods = torch.linspace(math.log(0.05), math.log(60.0), features // 2, device=seconds.device).exp()
-    angles = 2 * math.pi * seconds.float().unsqueeze(-1) / periods
+    turns = 1 / periods if around is None else (around / periods).round() / around
+    angles = 2 * math.pi * seconds.float().unsqueeze(-1) * turns
     return angles.cos(), angles.sin()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,16 @@ from torch import Tensor, nn
 class Layout(Protocol):
     """How a stream's `[B, C, T, H, W]` becomes the 4-D plane `[N, C, P, Q]` that convolutions see."""
 
-    temporal: bool
-    """Whether time needs a convolution of its own, because it is not in the plane."""
+    @property
+    def temporal(self) -> bool:
+        """Whether time needs a convolution of its own, because it is not in the plane."""
+
+    @property
+    def circular(self) -> bool:
+        """Whether the last time step lies beside the first."""
+
+    def closed(self) -> Layout:
+        """The same with time as a circle."""
 
     def fold(self, x: Tensor) -> Tensor:
         """`[B, C, T, H, W]` to `[N, C, P, Q]`, channels_last."""
@@ -37,7 +45,11 @@ class TimeHeight:
     """For streams of width 1, such as spectrograms: the plane is (time, height)."""
 
     height: int
+    circular: bool = False
     temporal = False
+
+    def closed(self) -> TimeHeight:
+        return replace(self, circular=True)
 
     def fold(self, x: Tensor) -> Tensor:
         return x.squeeze(-1).contiguous(memory_format=torch.channels_last)
@@ -61,7 +73,11 @@ class HeightWidth:
 
     height: int
     width: int
+    circular: bool = False
     temporal = True
+
+    def closed(self) -> HeightWidth:
+        return replace(self, circular=True)
 
     def fold(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
@@ -164,18 +180,29 @@ class Block(nn.Module):
         self.time = zeroed(conv(out, out, (3, 1))) if temporal else None
 
     def forward(self, x: Tensor, e: Tensor, layout: Layout) -> Tensor:
+        around = layout.circular and not layout.temporal
         scale, shift = layout.per_step(self.modulation(e)).chunk(2, dim=1)
-        h = self.first(F.silu(norm(x)))
-        h = self.second(F.silu(torch.addcmul(shift, norm(h), scale + 1)))
+        h = convolve(self.first, F.silu(norm(x)), around)
+        h = convolve(self.second, F.silu(torch.addcmul(shift, norm(h), scale + 1)), around)
         x = self.skip(x) + h
         if self.time is not None:
-            x = x + along_time(self.time, F.silu(norm(x)), e.shape[0])
+            x = x + along_time(self.time, F.silu(norm(x)), e.shape[0], layout.circular)
         return x
 
 
-def along_time(conv: nn.Conv2d, x: Tensor, batch: int) -> Tensor:
+def convolve(conv: nn.Conv2d, x: Tensor, around: bool) -> Tensor:
+    """A convolution of `[N, C, P, Q]`; with `around` the first axis of the plane is a circle."""
+    if not around:
+        out: Tensor = conv(x)
+        return out
+    high, wide = cast(tuple[int, int], conv.padding)
+    x = torch.cat([x[:, :, x.shape[2] - high :], x, x[:, :, :high]], dim=2)
+    return F.conv2d(x, conv.weight, conv.bias, padding=(0, wide))
+
+
+def along_time(conv: nn.Conv2d, x: Tensor, batch: int, around: bool) -> Tensor:
     """A convolution over time of frames folded as `[B * T, C, H, W]`. Not a conv3d: slow and faulty in bf16."""
     n, c, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, n // batch, height * width, c)
-    rows = conv(rows.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    rows = convolve(conv, rows.permute(0, 3, 1, 2), around).permute(0, 2, 3, 1)
     return rows.reshape(n, height, width, c).permute(0, 3, 1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mediadiff.errors import UsageError
+from mediadiff.nn.aligned import Hear, Tell
 from mediadiff.nn.attention import TrunkBlock
-from mediadiff.nn.condition import Condition, ConditionEncoder
+from mediadiff.nn.condition import Condition, ConditionEncoder, Timeline
 from mediadiff.nn.embeddings import LevelEmbedding, rotary
 from mediadiff.nn.layers import Block, Down, HeightWidth, Layout, TimeHeight, Up, linear, merge, norm, split, zeroed
 from mediadiff.nn.settings import NetworkSettings
@@ -51,12 +52,12 @@ class Inner(NamedTuple):
 
     tokens: Tensor
     """`[B, N, C]`, the places of each time step together."""
+    layouts: list[Layout]
     seconds: Tensor
     """`[N]`, where each token lies in time."""
-    embedding: Tensor
-    """`[B, N, E]`, the level and condition of each token."""
     skips: list[Tensor]
     embeddings: list[Tensor]
+    """`[B, T, E]` for each level from the outermost inwards: noise level, condition, and what other streams tell."""
 
 
 class StreamLevels(nn.Module):
@@ -131,38 +132,38 @@ class StreamLevels(nn.Module):
         return x.reshape(b, c // time, time, t, h, w).transpose(2, 3).reshape(b, c // time, t * time, h, w)
 
     def embeddings(self, e: Tensor) -> list[Tensor]:
-        """Per-step embeddings `[B, T, E]` at the time resolution of each level, silu applied."""
+        """Per-step embeddings `[B, T, E]` at the time resolution of each level."""
         levels = []
         for i in range(len(self.layouts)):
             steps = self.patch[0] if i == 0 else (2 if self.flat else 1)
             e = F.avg_pool1d(e.transpose(1, 2), steps).transpose(1, 2) if steps > 1 else e
             levels.append(e)
-        return [F.silu(e) for e in levels]
+        return levels
 
-    def enter(self, x: Tensor, e: Tensor) -> Inner:
+    def moments(self, level: int, steps: int, device: torch.device) -> Tensor:
+        """The middles, in seconds, of the time steps of a level: `[steps]`."""
+        length = self.patch[0] * (2**level if self.flat else 1) / self.rate
+        return (torch.arange(steps, device=device) + 0.5) * length
+
+    def enter(self, x: Tensor, e: Tensor, circular: bool) -> Inner:
         """The way in: `x` `[B, C, T, H, W]` under the embedding `e` `[B, T, E]`, down to tokens."""
+        layouts = [layout.closed() for layout in self.layouts] if circular else self.layouts
         embeddings = self.embeddings(e)
         h, skips = self.fold(x), []
         for i, level in enumerate(self.down):
             h = self.shrink[i - 1](h) if i else h
-            h = level(h, embeddings[i], self.layouts[i])
+            h = level(h, F.silu(embeddings[i]), layouts[i])
             skips.append(h)
-        tokens = self.layouts[-1].tokens(h, x.shape[0]) + self.place
+        tokens = layouts[-1].tokens(h, x.shape[0]) + self.place
         steps, places = tokens.shape[1:3]
-        seconds = (torch.arange(steps, device=x.device) + 0.5) * (self.multiple / self.rate)
-        return Inner(
-            tokens.flatten(1, 2),
-            seconds.repeat_interleave(places),
-            embeddings[-1].repeat_interleave(places, dim=1),
-            skips,
-            embeddings,
-        )
+        seconds = self.moments(len(layouts) - 1, steps, x.device).repeat_interleave(places)
+        return Inner(tokens.flatten(1, 2), layouts, seconds, skips, embeddings)
 
     def leave(self, tokens: Tensor, inner: Inner) -> Tensor:
         """The way out: tokens `[B, T * S, C]` up to a prediction `[B, C, T, H, W]`."""
         h = self.layouts[-1].from_tokens(tokens.unflatten(1, (-1, self.place.shape[0])))
         for i in reversed(range(len(self.layouts))):
-            h = self.up[i](torch.cat([h, inner.skips[i]], dim=1), inner.embeddings[i], self.layouts[i])
+            h = self.up[i](torch.cat([h, inner.skips[i]], dim=1), F.silu(inner.embeddings[i]), inner.layouts[i])
             h = self.grow[i - 1](h) if i else h
         return self.unfold(h, tokens.shape[0])
 
@@ -193,6 +194,10 @@ class UNet(nn.Module):
         self.condition = ConditionEncoder(embedding, labels, caption, scalars)
         self.streams = nn.ModuleDict({n: StreamLevels(n, s, settings, embedding) for n, s in streams.items()})
         inner = settings.channels[-1]
+        several = len(streams) > 1
+        steps = {n: self._part(n).multiple / self._part(n).rate for n in streams}
+        self.tell = nn.ModuleDict({n: Tell(inner, embedding, steps[n]) for n in streams if several})
+        self.hear = nn.ModuleDict({n: Hear(embedding) for n in streams if several})
         self.trunk = nn.ModuleList(TrunkBlock(inner, settings.heads, embedding) for _ in range(settings.attention))
         self.rotated = inner // settings.heads
 
@@ -200,31 +205,65 @@ class UNet(nn.Module):
         """Time steps of this stream come in multiples of this."""
         return self._part(stream).multiple
 
-    def forward(self, x: Streams, level: Streams, given: Streams, condition: Condition) -> dict[str, Tensor]:
+    def forward(
+        self, x: Streams, level: Streams, given: Streams, condition: Condition | Timeline, circular: bool = False
+    ) -> dict[str, Tensor]:
         """The prediction for each stream of `x`.
 
         `x[name]` is `[B, C, T, H, W]` of unit variance, `level[name]` `[B, T]` is log sigma / 4, and `given[name]`
-        `[B, T]` is true where the stream is free of noise.
+        `[B, T]` is true where the stream is free of noise. With `circular` a clip's end goes on at its beginning: to
+        roll the input by a multiple of `multiple` steps is to roll the output.
         """
         dtype = self.dense.weight.dtype
-        asked = self.condition(condition)[:, None]
+        asked = self.asked(condition)
         parts = {name: self._part(name) for name in x}
         inner = {}
         for name, part in parts.items():
             if x[name].shape[2] % part.multiple:
                 got = x[name].shape[2]
                 raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {got}")
-            e = self.dense(F.silu(part.level(level[name], given[name]) + asked))
-            inner[name] = part.enter(x[name].to(dtype), e)
+            e = self.dense(F.silu(part.level(level[name], given[name]) + asked(name)))
+            inner[name] = part.enter(x[name].to(dtype), e, circular)
+        if len(inner) > 1:
+            inner = self._told(inner, circular)
 
         tokens = torch.cat([i.tokens for i in inner.values()], dim=1)
-        e = torch.cat([i.embedding for i in inner.values()], dim=1)
-        rotation = rotary(torch.cat([i.seconds for i in inner.values()]), self.rotated)
+        e = torch.cat([self._per_token(i) for i in inner.values()], dim=1)
+        around = max(x[n].shape[2] / part.rate for n, part in parts.items()) if circular else None
+        rotation = rotary(torch.cat([i.seconds for i in inner.values()]), self.rotated, around)
         for block in self.trunk:
             tokens = block(tokens, e, rotation)
 
         split = tokens.split([i.tokens.shape[1] for i in inner.values()], dim=1)
         return {n: parts[n].leave(t, inner[n]).float() for n, t in zip(parts, split, strict=True)}
+
+    def asked(self, condition: Condition | Timeline) -> Callable[[str], Tensor]:
+        """For each stream the embedding of what is asked for, `[B, T, E]`, or `[B, 1, E]` where it never changes."""
+        if isinstance(condition, Condition):
+            always = self.condition(condition)[:, None]
+            return lambda name: always
+        each = [self.condition(c)[:, None] for c in condition.conditions]
+        shares = condition.shares
+        return lambda name: torch.stack([s[name][..., None] * e for s, e in zip(shares, each, strict=True)]).sum(0)
+
+    def _told(self, inner: dict[str, Inner], circular: bool) -> dict[str, Inner]:
+        """The same, each stream having heard what every other one holds at each of its moments."""
+        tell = {n: cast(Tell, self.tell[n]) for n in inner}
+        tracks = {n: tell[n](i.tokens.unflatten(1, (i.embeddings[-1].shape[1], -1))) for n, i in inner.items()}
+        out = {}
+        for name, one in inner.items():
+            part, hear, embeddings = self._part(name), self.hear[name], list(one.embeddings)
+            for other in (n for n in inner if n != name):
+                for i, e in enumerate(embeddings):
+                    moments = part.moments(i, e.shape[1], e.device)
+                    embeddings[i] = e + hear(tracks[other], tell[other].seconds, moments, circular)
+            out[name] = one._replace(embeddings=embeddings)
+        return out
+
+    @staticmethod
+    def _per_token(inner: Inner) -> Tensor:
+        e = F.silu(inner.embeddings[-1])
+        return e.repeat_interleave(inner.tokens.shape[1] // e.shape[1], dim=1)
 
     def _part(self, name: str) -> StreamLevels:
         return cast(StreamLevels, self.streams[name])

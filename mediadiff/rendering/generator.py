@@ -14,10 +14,10 @@ from torch import Tensor
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.diffusion.denoiser import Denoiser
-from mediadiff.diffusion.guidance import guided
-from mediadiff.diffusion.sampling import sample
+from mediadiff.diffusion.guidance import guidance_of, guided
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.diffusion.tasks import Task, sample_task
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError, UsageError
 from mediadiff.nn.condition import Condition
@@ -81,12 +81,10 @@ class Generator:
     def encoded(self, requests: Sequence[Request], seconds: Fraction, sampling: SamplingSettings) -> dict[str, Tensor]:
         """The clips of one micro-batch in their domains: `[B, C, T, H, W]` for each stream."""
         packing = Packing({name: self._shape(name, seconds) for name in self.domains})
-        noise = packing.pack(
-            {
-                name: torch.stack([normal(shape, r.seed, r.index, name) for r in requests])
-                for name, shape in packing.shapes.items()
-            }
-        )
+        noise = {
+            name: torch.stack([normal(shape, r.seed, r.index, name) for r in requests])
+            for name, shape in packing.shapes.items()
+        }
         condition = Condition.of(
             torch.tensor([r.label for r in requests]),
             [r.caption for r in requests],
@@ -96,15 +94,11 @@ class Generator:
         )
         # Where nothing is asked for there is nothing to guide towards.
         asked = [r.label >= 0 or bool(r.caption or r.scalars) for r in requests]
-        weight = torch.tensor([sampling.guidance if a else 1.0 for a in asked])
+        weight = {n: torch.tensor([guidance_of(sampling, n) if a else 1.0 for a in asked]) for n in packing.shapes}
         denoise = guided(self.denoiser, sampling, weight, self.weak)
 
-        def flat(x: Tensor, sigma: float) -> Tensor:
-            levels = packing.steps(len(requests), sigma)
-            return packing.pack(denoise(packing.unpack(x), levels, condition))
-
         generators = [generator(r.seed, r.index, "sampler") for r in requests]
-        x = packing.unpack(sample(flat, noise, sampling.sampler, sampling.steps, generators))
+        x = sample_task(denoise, packing, noise, condition, sampling, generators, Task())
         return {name: self.standards[name].inverse(value) for name, value in x.items()}
 
     def decode(self, encoded: Mapping[str, Tensor], request: Request, seconds: Fraction) -> Clip:

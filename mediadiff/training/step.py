@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mediadiff.data.loader import Batch
 from mediadiff.diffusion.denoiser import Denoiser
-from mediadiff.diffusion.levels import draw
+from mediadiff.diffusion.maps import draw_maps
 from mediadiff.diffusion.settings import DiffusionSettings
-from mediadiff.diffusion.streams import Standard
+from mediadiff.diffusion.streams import Standard, Streams
 from mediadiff.nn.condition import Condition
 from mediadiff.rng import generator
 from mediadiff.training.averages import Average
@@ -62,28 +62,36 @@ class Trainer:
         """Falls when training had to be rolled back."""
 
     def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch under the noise of `key`, and the squared error per clip and stream."""
+        """The loss of a batch under the noise of `key`, and the mean squared error of each stream."""
         random = generator("training", self.settings.seed, key)
         size = len(batch.labels)
-        level = draw(self.diffusion, size, random)
+        steps = {name: x.shape[2] for name, x in batch.streams.items()}
+        sigma = draw_maps(self.diffusion, steps, size, random)
         hide = torch.rand(size, generator=random) < self.settings.drop
-        return self._loss_at(level, batch, random, self.condition(batch).hidden(hide))
+        return self._loss_at(sigma, batch, random, self.condition(batch).hidden(hide))
 
     @torch.no_grad()
     def error_at(self, sigma: float, batch: Batch, key: int) -> float:
         """The mean squared error of the network's target at one noise level."""
-        level = torch.full((len(batch.labels),), sigma)
+        level = {n: torch.full((len(batch.labels), x.shape[2]), sigma) for n, x in batch.streams.items()}
         _, errors = self._loss_at(level, batch, generator("level", self.settings.seed, key), self.condition(batch))
-        return sum(float(e.mean()) for e in errors.values()) / len(errors)
+        return sum(float(e) for e in errors.values()) / len(errors)
 
     def _loss_at(
-        self, level: Tensor, batch: Batch, random: torch.Generator, condition: Condition
+        self, sigma: Streams, batch: Batch, random: torch.Generator, condition: Condition
     ) -> tuple[Tensor, dict[str, Tensor]]:
         clean = {n: self.standards[n].forward(x) for n, x in batch.streams.items()}
         noise = {n: torch.randn(x.shape, generator=random) for n, x in clean.items()}
-        # A stream that a clip lacks is told to be given, which takes it out of the loss.
-        sigma = {n: (level * batch.present[n])[:, None].expand(-1, x.shape[2]) for n, x in clean.items()}
-        return self.denoiser.loss(clean, noise, sigma, condition)
+        size = len(batch.labels)
+        total, errors = torch.zeros(()), {n: torch.zeros(()) for n in clean}
+        # A stream that a clip lacks is left out, and so are the clips that lack it: one pass for each set of streams.
+        for names, rows in _by_streams(batch):
+            x, added, level = ({n: streams[n][rows] for n in names} for streams in (clean, noise, sigma))
+            loss, found = self.denoiser.loss(x, added, level, condition.of_rows(rows))
+            total = total + loss * (len(rows) / size)
+            for n, error in found.items():
+                errors[n] = errors[n] + error.mean() * (len(rows) / int(batch.present[n].sum()))
+        return total, errors
 
     def condition(self, batch: Batch) -> Condition:
         columns = [standard.forward(batch.scalars[name]) for name, standard in self.scalars.items()]
@@ -98,7 +106,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_gradient)
         outcome = Outcome(
             float(loss.detach()),
-            sum(float(e.mean()) for e in errors.values()) / len(errors),
+            sum(float(e) for e in errors.values()) / len(errors),
             float(norm),
             bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
         )
@@ -112,3 +120,13 @@ class Trainer:
         if before < mark <= self.clips:
             self.snapshot = {name: value.clone() for name, value in self.average.weights.items()}
         return outcome
+
+
+def _by_streams(batch: Batch) -> Iterator[tuple[list[str], Tensor]]:
+    """The sets of streams that clips of the batch have, and the rows that have just these."""
+    present = torch.stack([batch.present[name] for name in batch.streams], dim=1)
+    sets, which = present.unique(dim=0, return_inverse=True)
+    for i, row in enumerate(sets):
+        names = [name for name, there in zip(batch.streams, row.tolist(), strict=True) if there]
+        if names:
+            yield names, (which == i).nonzero().flatten()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mediadiff.diffusion.denoiser import SCALINGS, Denoiser
-from mediadiff.diffusion.guidance import guided
+from mediadiff.diffusion.guidance import guidance_of, guided
 from mediadiff.diffusion.levels import ddpm_sigmas, draw
 from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
 from mediadiff.diffusion.streams import Packing, Standard
@@ -20,7 +20,7 @@ class Oracle(torch.nn.Module):
         super().__init__()
         self.target, self.clean, self.noise = target, clean, noise
 
-    def forward(self, x, level, given, condition):
+    def forward(self, x, level, given, condition, circular):
         sigma = (4 * level["a"]).exp()[:, None, :, None, None]
         alpha = (1 + sigma**2).rsqrt()
         answers = {
@@ -130,7 +130,7 @@ def test_guidance_is_linear_per_clip_and_only_inside_its_interval():
         return {"a": torch.full((3, 1, 1, 1, 1), condition.value - 1)}
 
     def at(sigma, weight, **settings):
-        run = guided(denoise, SamplingSettings(**settings), torch.tensor(weight), settings and weak or None)
+        run = guided(denoise, SamplingSettings(**settings), {"a": torch.tensor(weight)}, settings and weak or None)
         return run({}, {"a": torch.full((3, 1), sigma)}, Asked(2.0))["a"].flatten().tolist()
 
     assert at(1.0, [1.0, 2.0, 0.0]) == [2.0, 4.0, 0.0]
@@ -139,6 +139,27 @@ def test_guidance_is_linear_per_clip_and_only_inside_its_interval():
     assert at(1.0, [3.0] * 3, guidance_low=2.0) == [2.0] * 3
     assert at(1.0, [3.0] * 3, guidance_high=0.5) == [2.0] * 3
     assert at(1.0, [1.0] * 3, autoguidance=3.0) == [4.0] * 3
+
+
+def test_guidance_may_differ_by_stream_and_time_and_synchrony_tells_streams_apart():
+    def denoise(x, sigma, condition):
+        # Together the streams say more than alone, and what is asked for adds its value.
+        return {n: torch.full_like(v, condition.value + 10.0 * (len(x) - 1)) for n, v in x.items()}
+
+    x = {n: torch.zeros(1, 1, 2, 1, 1) for n in "ab"}
+    sigma = {n: torch.ones(1, 2) for n in "ab"}
+
+    def at(weight, **settings):
+        out = guided(denoise, SamplingSettings(**settings), weight)(x, sigma, Asked(2.0))
+        return [v.flatten().tolist() for v in out.values()]
+
+    along = {"a": torch.tensor([3.0]), "b": torch.tensor([[1.0, 2.0]])}
+    assert at(along) == [[16.0, 16.0], [12.0, 14.0]]
+    plain = {n: torch.ones(1) for n in "ab"}
+    assert at(plain, synchrony=3.0) == [[32.0, 32.0], [32.0, 32.0]]
+    settings = SamplingSettings(guidance={"a": 3.0})
+    assert [guidance_of(settings, n) for n in "ab"] == [3.0, 1.0]
+    assert guidance_of(SamplingSettings(guidance=2.0), "a") == 2.0
 
 
 def test_packing_and_standard_come_back():

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mediadiff.errors import UsageError
-from mediadiff.nn.condition import Condition, ConditionEncoder
+from mediadiff.nn.aligned import at
+from mediadiff.nn.condition import Condition, ConditionEncoder, Timeline
 from mediadiff.nn.settings import NetworkSettings
 from mediadiff.nn.unet import StreamShape, UNet
 
@@ -106,3 +107,64 @@ def test_text_is_read_alike_whatever_stands_beside_it():
     torch.testing.assert_close(alone[0], beside[0])
     other = encoder(Condition.of(none, ["roof on a tin rain"]))
     assert not torch.allclose(alone, other)
+
+
+JOINT = {"sound": SOUND, "picture": PICTURE}
+
+
+@torch.no_grad()
+def test_to_roll_a_circle_is_to_roll_what_comes_out():
+    # 64 steps at 125 a second and 64 frames at 125 a second: both close after the same 0.512 seconds.
+    net = network({"sound": SOUND, "picture": StreamShape(3, 16, 24, Fraction(125))})
+    x, level, given, condition = inputs(JOINT, {"sound": 64, "picture": 64}, batch=1)
+    plain = net(x, level, given, condition, True)
+    by = 2 * net.multiple("sound")
+
+    def rolled(values):
+        return {n: v.roll(by, dims=2 if v.dim() == 5 else 1) for n, v in values.items()}
+
+    turned = net(rolled(x), rolled(level), rolled(given), condition, True)
+    for name, expected in rolled(plain).items():
+        torch.testing.assert_close(turned[name], expected, rtol=1e-4, atol=1e-4)
+    straight = net(rolled(x), rolled(level), rolled(given), condition)
+    assert not torch.allclose(straight["sound"], rolled(net(x, level, given, condition))["sound"], atol=1e-3)
+
+
+@torch.no_grad()
+def test_what_one_stream_holds_is_heard_by_the_other_at_that_moment():
+    net = network(JOINT, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"sound": (2, 2, 1)}))
+    x, level, given, condition = inputs(JOINT, {"sound": 128, "picture": 12}, batch=1)
+    changed = {**x, "picture": x["picture"].clone()}
+    changed["picture"][:, :, 6] += 5.0
+    moved = (net(x, level, given, condition)["sound"] - net(changed, level, given, condition)["sound"]).abs()
+    by_step = moved.amax(dim=(0, 1, 3, 4))
+    # Frame 6 lies at 0.5 to 0.583 seconds, step 62 to 73; convolutions along time blur by some frames, and norms, which
+    # look at the whole clip, tell a little to every step.
+    assert 55 <= int(by_step.argmax()) <= 80
+    assert max(by_step[:20].max(), by_step[115:].max()) < by_step.max() / 10
+
+
+def test_a_track_is_read_between_its_pieces_and_stays_at_its_ends():
+    track = torch.tensor([[[0.0], [1.0], [4.0]]])
+    seconds = torch.tensor([0.0, 0.05, 0.1, 0.15, 0.25, 0.3])
+    line = at(track, 0.1, seconds, False).flatten().tolist()
+    assert line == pytest.approx([0.0, 0.0, 0.5, 1.0, 4.0, 4.0], abs=1e-6)
+    circle = at(track, 0.1, seconds, True).flatten().tolist()
+    assert circle == pytest.approx([2.0, 0.0, 0.5, 1.0, 4.0, 2.0], abs=1e-6)
+
+
+@torch.no_grad()
+def test_a_timeline_of_one_condition_is_that_condition_and_two_take_turns():
+    net = network({"sound": SOUND}, labels=3)
+    x, level, given, _ = inputs({"sound": SOUND}, {"sound": 64}, batch=1)
+    a, b = (Condition.of(torch.tensor([label])) for label in (0, 1))
+    ones, half = {"sound": torch.ones(1, 64)}, {"sound": (torch.arange(64) < 32).float()[None]}
+    plain = net(x, level, given, a)["sound"]
+    torch.testing.assert_close(net(x, level, given, Timeline([a], [ones]))["sound"], plain)
+    rest = {"sound": 1 - half["sound"]}
+    turns = net(x, level, given, Timeline([a, b], [half, rest]))["sound"]
+    other = net(x, level, given, b)["sound"]
+    assert not torch.allclose(turns, plain) and not torch.allclose(turns, other)
+    hidden = Timeline([a, b], [half, rest]).hidden(torch.tensor([True]))
+    blind = net(x, level, given, a.hidden(torch.tensor([True])))["sound"]
+    torch.testing.assert_close(net(x, level, given, hidden)["sound"], blind)

@@ -1,0 +1,84 @@
+"""Every task is a map of noise over (stream x time): what is known has level 0, what is wanted starts at the top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mediadiff.diffusion.guidance import Denoise
+from mediadiff.diffusion.sampling import SIGMA_MAX, SIGMA_MIN, sample
+from mediadiff.diffusion.settings import SamplingSettings
+from mediadiff.diffusion.streams import Packing, Streams
+
+
+@dataclass(frozen=True)
+class Task:
+    """What of a batch of clips is known, and where sampling starts; as it stands, nothing is, and all is generated.
+
+    Tensors are in the network's scale: zero mean, unit variance. A stream that is not named is wanted whole.
+    """
+
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    """`[B, C, T, H, W]` for each stream of `known`; what stands where nothing is known does not matter."""
+    known: Mapping[str, Tensor] = field(default_factory=dict)
+    """bool `[B, T]`: true where the values are kept, bit for bit."""
+    start: Mapping[str, Tensor] = field(default_factory=dict)
+    """`[B, C, T, H, W]` of every stream: data to vary. Empty: from noise alone."""
+    strength: float = 1.0
+    """How far `start` may change: at 1 it is forgotten, at 0 it comes back as it is."""
+    circular: bool = False
+    """Whether the end of a clip goes on at its beginning."""
+
+
+def sample_task(
+    denoise: Denoise,
+    packing: Packing,
+    noise: Streams,
+    condition: Any,
+    settings: SamplingSettings,
+    generators: Sequence[torch.Generator],
+    task: Task,
+) -> dict[str, Tensor]:
+    """A batch of clips `[B, C, T, H, W]` for each stream, in the network's scale.
+
+    `denoise(x, sigma, condition)` is the (guided) denoiser, `noise` is of unit variance, `generators` has one entry per
+    clip. With `circular` the denoiser is expected to treat time as a circle itself.
+    """
+    if task.start and task.strength <= 0:
+        return dict(task.start)
+    batch = next(iter(noise.values())).shape[0]
+    known = {name: task.known[name] for name in packing.shapes if name in task.known}
+
+    def flat(x: Tensor, sigma: float) -> Tensor:
+        levels = packing.steps(batch, sigma)
+        levels |= {name: levels[name].masked_fill(mask, 0.0) for name, mask in known.items()}
+        return packing.pack(denoise(packing.unpack(x), levels, condition))
+
+    given = None
+    if known:
+        mask = {n: _cells(known.get(n), batch, shape) for n, shape in packing.shapes.items()}
+        values = {n: task.values.get(n, torch.zeros(batch, *shape)) for n, shape in packing.shapes.items()}
+        given = packing.pack(mask), packing.pack(values)
+    top, steps = SIGMA_MAX, settings.steps
+    if task.start:
+        top, steps = level_of(task.strength), max(1, math.ceil(settings.steps * task.strength))
+    start = packing.pack(task.start) if task.start and task.strength < 1 else None
+    x = sample(flat, packing.pack(noise), settings.sampler, steps, generators, start, top, given)
+    return packing.unpack(x)
+
+
+def level_of(strength: float) -> float:
+    """The noise level that a strength from 0 to 1 stands for: even steps of it are the steps of a full walk."""
+    low, high = SIGMA_MIN ** (1 / 7), SIGMA_MAX ** (1 / 7)
+    return (low + strength * (high - low)) ** 7
+
+
+def _cells(known: Tensor | None, batch: int, shape: tuple[int, int, int, int]) -> Tensor:
+    c, t, h, w = shape
+    steps = torch.zeros(batch, t, dtype=torch.bool) if known is None else known
+    return steps[:, None, :, None, None].expand(batch, c, t, h, w)
