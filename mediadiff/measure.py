@@ -62,13 +62,15 @@ def real_data(model: Model, data: Path | None) -> DataSettings:
 
     if data is None:
         own = model.recipe.data
+        if own.bounce is not None:
+            return own
         try:
             resolve(own.folder)
         except UsageError as error:
             raise UsageError(f"{error}\nOr name the folder with the real clips: --data FOLDER") from None
         return own
     if data.is_dir():
-        return replace(model.recipe.data, folder=str(data))
+        return replace(model.recipe.data, folder=str(data), bounce=None)
     loaded = load_recipe(data)
     if not isinstance(loaded, TrainRecipe):
         raise UsageError(f"{data} is a recipe for rendering; --data takes a folder or a training recipe")

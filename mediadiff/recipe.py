@@ -345,7 +345,9 @@ def _fill_in(recipe: Recipe, document: Document, folder: Path) -> Recipe:
     written: dict[str, str] = {}
     if isinstance(recipe, RenderRecipe):
         return replace(recipe, model=fill(("model",), recipe.model), written=written)
-    data = replace(recipe.data, folder=fill(("data", "folder"), recipe.data.folder))
+    data = recipe.data
+    if data.folder:
+        data = replace(data, folder=fill(("data", "folder"), data.folder))
     if data.table:
         data = replace(data, table=fill(("data", "table"), data.table))
     return replace(recipe, data=data, written=written)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from mediadiff.data.encode import encode_file
+from mediadiff.data.encode import encode_item
 from mediadiff.data.folder import Item, Refusal, Scan, Split, natural
 from mediadiff.domains.base import Domain, Shape
 from mediadiff.errors import MediadiffError, MediaError, UsageError
@@ -107,9 +107,9 @@ class EncodedSet:
         refused: list[Refusal] = []
         for done, item in enumerate(scan.items):
             try:
-                content = _hash(item.path)
+                content = item.generated.content if item.generated else _hash(item.path)
                 if content not in shards:
-                    shards.add(content, encode_file(item.path, domains, seconds, scan.settings.keep))
+                    shards.add(content, encode_item(item, domains, seconds, scan.settings.keep))
                 entries.append((item, content))
             except MediaError as error:
                 refused.append(Refusal(item.path, error.cause))

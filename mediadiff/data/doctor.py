@@ -118,6 +118,8 @@ def examine(
     """
     if bool(domains) != (seconds is not None):
         raise UsageError("the doctor needs both the domains and the window in seconds, or neither")
+    if settings.bounce is not None:
+        raise UsageError("generated clips are made, not read: there are no files for the doctor to look at")
     found = scan(settings)
     accepted: list[Accepted] = []
     refused = [(_name(refusal.path, found.folder), refusal.reason) for refusal in found.refused]

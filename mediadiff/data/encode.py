@@ -12,15 +12,34 @@ import numpy as np
 import torch
 
 from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.data import bounce
+from mediadiff.data.folder import Item
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediaError, UsageError
 
 _LARGEST = 1000.0  # encoded values are near unit scale; the cache's half precision would hold up to 65504
 
 
-def encode_file(path: Path, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, torch.Tensor]:
-    """`read_for`, then `encode_clip`."""
-    return encode_clip(read_for(path, domains, keep), path, domains, seconds)
+def encode_item(item: Item, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, torch.Tensor]:
+    """`read_item`, then `encode_clip`."""
+    return encode_clip(read_item(item, domains, seconds, keep), item.path, domains, seconds)
+
+
+def read_item(item: Item, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> Clip:
+    """The item's file by `read_for`, or the clip of `seconds` that is made in its place."""
+    if item.generated is None:
+        return read_for(item.path, domains, keep)
+    by_medium: dict[str, Any] = {domain.medium: domain for domain in domains.values()}
+    sound, picture = by_medium.get("sound"), by_medium.get("picture")
+    return bounce.clip(
+        item.generated.settings,
+        item.generated.index,
+        float(seconds),
+        (picture.height, picture.width) if picture else None,
+        Fraction(picture.frame_rate) if picture else Fraction(1),
+        sound.sample_rate if sound else None,
+        sound.channels if sound else 1,
+    )
 
 
 def encode_clip(clip: Clip, path: Path, domains: Mapping[str, Domain], seconds: Fraction) -> dict[str, torch.Tensor]:

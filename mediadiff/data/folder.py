@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mediadiff.data.settings import DataSettings, pattern_fields
+from mediadiff.data.bounce import Generated
+from mediadiff.data.settings import BounceSettings, DataSettings, pattern_fields
 from mediadiff.data.table import read_table
 from mediadiff.errors import MediaError, UsageError
 
@@ -31,6 +32,8 @@ class Item:
     caption: str = ""
     scalars: Mapping[str, float] = field(default_factory=dict)
     split: Split = "train"
+    generated: Generated | None = None
+    """Where there is no file: what the clip is made from."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def scan(settings: DataSettings) -> Scan:
     Whether a file holds media that can be decoded is known once it is: see `EncodedSet.open` and the doctor.
     Raises UsageError if the folder or the table is missing or cannot be understood.
     """
+    if settings.bounce is not None:
+        return _generated(settings, settings.bounce)
     folder = resolve(settings.folder)
     table = folder / settings.table if settings.table else None
     rows, bad = read_table(table, settings.columns) if table else ({}, [])
@@ -95,6 +100,16 @@ def scan(settings: DataSettings) -> Scan:
     _check_include(settings, items, left_out)
     items = _split(settings.test, items, fields)
     return Scan(settings, folder, tuple(items), tuple(sorted(refused, key=lambda r: str(r.path))), tuple(left_out))
+
+
+def _generated(settings: DataSettings, bounce: BounceSettings) -> Scan:
+    items = [
+        Item(Path(f"bounce/{i:06d}"), f"{i:06d}", str(1 + i % bounce.balls), generated=Generated(bounce, i))
+        for i in range(bounce.clips)
+    ]
+    used = [item for item in items if not settings.include or item.label in settings.include]
+    _check_include(settings, used, [])
+    return Scan(settings, Path("bounce"), tuple(_split(settings.test, used, {item.name: {} for item in used})), ())
 
 
 def resolve(folder: str) -> Path:

@@ -6,16 +6,26 @@ import string
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import Gt, MinLen
+from annotated_types import Ge, Gt, Le
 
 from mediadiff.errors import UsageError
+
+
+@dataclass(frozen=True)
+class BounceSettings:
+    """Generated clips: balls in a box, seen and heard. Labelled with the number of balls."""
+
+    clips: Annotated[int, Ge(20), Le(10**6)] = 4000
+    balls: Annotated[int, Ge(1), Le(6)] = 2
+    """At most; as many clips have each number."""
+    seed: Annotated[int, Ge(0)] = 0
 
 
 @dataclass(frozen=True)
 class DataSettings:
     """A folder of media, where each file's label and caption come from, and which files are kept for testing."""
 
-    folder: Annotated[str, MinLen(1)]
+    folder: str = ""
     """The folder of media, searched to any depth; `~` and `$NAME` (an environment variable) are filled in."""
     label: str = ""
     """`folder`: the name of the sub-folder. A pattern such as `{label}_{speaker}_{take}`: the file's name without its
@@ -36,8 +46,14 @@ class DataSettings:
     """Draw every label equally often, however few files it has."""
     mirror: bool = False
     """Flip the picture left to right in half of the draws."""
+    bounce: BounceSettings | None = None
+    """Generated clips, in place of a folder."""
 
     def __post_init__(self) -> None:
+        if bool(self.folder) == (self.bounce is not None):
+            raise UsageError("folder is the folder of media; give it, or bounce for generated clips, and not both")
+        if self.bounce is not None and (self.label or self.table):
+            raise UsageError("label and table belong to a folder of media; generated clips have labels of their own")
         if self.label not in ("", "folder"):
             if "label" not in pattern_fields(self.label):
                 raise UsageError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.data.encode import encode_clip, read_for
+from mediadiff.data.encode import encode_clip, read_item
 from mediadiff.data.folder import scan
 from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
@@ -48,7 +48,7 @@ def read_real(
     bad = []
     for done, item in enumerate(items, 1):
         try:
-            clip = cut(read_for(item.path, domains, min(data.keep, float(seconds) + 1)), seconds)
+            clip = cut(read_item(item, domains, seconds, min(data.keep, float(seconds) + 1)), seconds)
         except MediaError as error:
             bad.append(str(error))
             continue
@@ -59,7 +59,7 @@ def read_real(
     if len(train) + len(test) < 20 or not test or not train:
         raise UsageError(
             f"too few real clips to measure with: {len(train)} train and {len(test)} test clips of the model's labels "
-            f"in {data.folder}; take a folder with more (--data), or another rule for data.test"
+            f"in {data.folder or 'the generated data'}; take a folder with more (--data), or another rule for data.test"
         )
     return RealClips(train, test, tuple(notes))
 

@@ -29,13 +29,13 @@ PICTURE = Frames(height=16, width=16, frame_rate=10)
 def encoded_files(monkeypatch):
     """The names of the files that get encoded, as they do."""
     names = []
-    original = cache.encode_file
+    original = cache.encode_item
 
-    def encode_file(path, *rest):
-        names.append(path.name)
-        return original(path, *rest)
+    def encode_item(item, *rest):
+        names.append(item.path.name)
+        return original(item, *rest)
 
-    monkeypatch.setattr(cache, "encode_file", encode_file)
+    monkeypatch.setattr(cache, "encode_item", encode_item)
     return names
 
 
