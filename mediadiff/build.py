@@ -184,10 +184,9 @@ def render(
 
     settings = model.sampling(**(sampling or {}))
     requests = model.requests(num, label, seed, first, caption, scalars)
-    tags = {"model": model.name, "weights": model.sha256[:16]}
-    return render_files(
-        model.generator, requests, model.length(seconds), settings, out, format, tags, report or (lambda event: None)
-    )
+    length = model.length(seconds)
+    report = report or (lambda event: None)
+    return render_files(model.generator, requests, length, settings, out, format, model.name, model.sha256, report)
 
 
 def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) -> None:

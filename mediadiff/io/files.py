@@ -71,6 +71,28 @@ def write_json(path: str | Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def append_line(path: str | Path, line: str) -> None:
+    """Adds a line of UTF-8 to the file at `path`, synced when this returns; `line` holds no line break.
+
+    A file that ends within a line, as a crash leaves it, gets a line break first. Raises `DiskFullError`.
+    """
+    path = Path(path)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(handle).st_size
+        is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        data = ("\n" * is_torn + line + "\n").encode()
+        while data:
+            data = data[os.write(handle, data) :]
+        os.fsync(handle)
+    except OSError as error:
+        if _is_no_room(error):
+            raise DiskFullError(_no_room_text(path)) from error
+        raise
+    finally:
+        os.close(handle)
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of the file's bytes, 64 hex digits."""
     with open(path, "rb") as file:

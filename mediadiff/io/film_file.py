@@ -95,9 +95,11 @@ class Film:
 
         codec = stream.codec_context
         sound = at_rate(sound, codec.sample_rate)
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(sound.samples), format="fltp", layout=LAYOUTS[sound.channels]
-        )
+        samples = np.ascontiguousarray(sound.samples)
+        if self.sound_codec == "flac":
+            # FFmpeg cuts to FLAC's 24 bits; rounded, the same clip is the same in wav, flac and mkv
+            samples = np.rint(samples * np.float32(2**23)) / np.float32(2**23)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=LAYOUTS[sound.channels])
         frame.sample_rate, frame.pts, frame.time_base = sound.sample_rate, 0, Fraction(1, sound.sample_rate)
         cutter = av.AudioResampler(format=self.sound_format, frame_size=codec.frame_size)
         for part in [*cutter.resample(frame), *cutter.resample(None)]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.errors import DiskFullError, MediadiffError
+from mediadiff.rendering import manifest
 from mediadiff.rendering.generator import Generator, Request
 
 
@@ -23,28 +22,32 @@ def render_files(
     sampling: SamplingSettings,
     out: Path,
     ending: str | None,
-    tags: Mapping[str, Any],
+    model: str,
+    weights: str,
     report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Renders each request into a file of its own in `out`; returns what came of it, see `mediadiff.build.render`.
 
-    A full disk stops the run, since no later clip would fit either; every other failure is noted and passed over.
+    `model` and `weights`, its name and its weights' hash, go into the files and the folder's manifest. A full disk
+    stops the run, since no later clip would fit either; every other failure is noted and passed over.
     """
     out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     files: list[str] = []
     failures: list[dict[str, Any]] = []
-    settings = {name: value for name, value in asdict(sampling).items() if value != _default(name)}
+    ending = ending or natural_ending(generator, seconds)
     for start in range(0, len(requests), sampling.batch):
         group = requests[start : start + sampling.batch]
-        clips = generator.attempts(group, seconds, sampling)
+        since = time.monotonic()
+        clips = list(generator.attempts(group, seconds, sampling))
+        share = (time.monotonic() - since) / len(group)
         for request, clip in zip(group, clips, strict=True):
-            path = out / file_name(generator, request, ending or natural_ending(generator, seconds))
+            path = out / file_name(generator, request, ending)
             try:
                 if isinstance(clip, Exception):
                     raise clip
-                made = {**tags, "seed": request.seed, "index": request.index, "seconds": str(seconds), **settings}
-                clip.with_tags(mediadiff=json.dumps(made)).save(path)
+                made = manifest.facts(generator, model, weights, request, seconds, sampling, ending)
+                manifest.append(out, manifest.save(clip, out, path.name, made, share))
             except DiskFullError:
                 raise
             except (MediadiffError, RuntimeError, ValueError, OSError) as error:
@@ -78,7 +81,3 @@ def natural_ending(generator: Generator, seconds: Fraction) -> str:
     if set(media) == {"sound"}:
         return "wav"
     return "png" if set(media) == {"picture"} and media["picture"].steps(seconds) == 1 else "mp4"
-
-
-def _default(name: str) -> Any:
-    return getattr(SamplingSettings(), name)

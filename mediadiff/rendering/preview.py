@@ -37,5 +37,5 @@ def preview(
     averaged.load_state_dict(dict(weights))
     generator = Generator(averaged.eval(), domains, standards, labels, scalars)
     requests = [Request(i, 0, i * max(1, len(labels) // CLIPS) % len(labels) if labels else -1) for i in range(CLIPS)]
-    made = render_files(generator, requests, seconds, sampling, folder, None, {}, lambda event: None)
+    made = render_files(generator, requests, seconds, sampling, folder, None, "preview", "", lambda event: None)
     report({"event": "preview", "folder": str(folder), "done": made["done"], "failed": made["failed"]})

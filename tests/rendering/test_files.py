@@ -29,9 +29,10 @@ def test_files_are_named_by_label_and_index(model, tmp_path):
 
 def test_a_file_says_how_it_was_made(model, tmp_path):
     build.render(model, tmp_path, num=1, label="7", seed=5, sampling={"guidance": 3.0}, format="flac")
-    tags = json.loads(probe(tmp_path / "7-000000.flac").tags["mediadiff"])
-    assert (tags["seed"], tags["index"], tags["guidance"], tags["model"]) == (5, 0, 3.0, "tiny")
-    assert model.sha256.startswith(tags["weights"])
+    made = json.loads(probe(tmp_path / "7-000000.flac").tags["mediadiff"])
+    recipe = made["recipe"]
+    assert (recipe["seed"], recipe["index"], recipe["sampling"]["guidance"], made["model"]) == (5, 0, 3.0, "tiny")
+    assert model.sha256 == made["weights"]
 
 
 def test_moving_picture_goes_to_mp4_and_a_still_to_png(tmp_path):
@@ -54,7 +55,7 @@ def test_one_bad_clip_costs_one_clip(model, tmp_path, monkeypatch):
     made = build.render(model, tmp_path, num=6, label="7")
     assert (made["done"], made["failed"]) == (5, 1)
     assert made["failures"][0]["file"] == "7-000002.wav" and "not finite" in made["failures"][0]["reason"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(made["files"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*made["files"], "manifest.jsonl"])
 
 
 def test_a_full_disk_stops_the_run(model, tmp_path, monkeypatch):

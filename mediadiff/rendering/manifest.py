@@ -1,0 +1,205 @@
+"""The manifest of an output folder: one line for each file, with what made it and what its bytes must be.
+
+To put a clip into a folder, with its proof:
+
+facts = manifest.facts(generator, model.name, model.sha256, request, seconds, sampling, ending)
+row = manifest.save(clip, folder, name, facts, seconds=1.2)
+manifest.append(folder, row)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mediadiff import __version__
+from mediadiff.clip import Clip
+from mediadiff.errors import MediaError
+from mediadiff.io.files import append_line, sha256, write_json
+from mediadiff.io.read import read as read_media
+
+if TYPE_CHECKING:
+    from mediadiff.diffusion.settings import SamplingSettings
+    from mediadiff.rendering.generator import Generator, Request
+
+NAME = "manifest.jsonl"
+TAG = "mediadiff"
+"""The tag that holds a clip's facts inside its file."""
+_LIBRARIES = ("torch", "av", "soundfile", "diffusers")
+_TEXTS = ("id", "file", "sha256", "samples_sha256", "model", "weights")
+FACTS = ("model", "weights", "recipe", "versions", "numerics")
+
+
+def facts(
+    generator: Generator,
+    model: str,
+    weights: str,
+    request: Request,
+    seconds: Fraction,
+    sampling: SamplingSettings,
+    ending: str,
+) -> dict[str, Any]:
+    """All that a clip's bytes depend on: `model`, `weights`, `recipe`, `versions` and `numerics`.
+
+    `model` is its name and `weights` the hash of its weights; a path has no place here. The home folder, where a
+    caption holds it, becomes `~`.
+    """
+    recipe = {
+        "seed": request.seed,
+        "index": request.index,
+        "label": generator.labels[request.label] if request.label >= 0 else None,
+        "caption": request.caption,
+        "scalars": dict(request.scalars),
+        "seconds": str(seconds),
+        "sampling": asdict(sampling),
+        "format": ending.removeprefix("."),
+    }
+    made = {"model": model, "weights": weights, "recipe": recipe, "versions": versions()}
+    return without_home({**made, "numerics": numerics(generator, sampling.batch)})
+
+
+def versions() -> dict[str, str]:
+    """The versions of mediadiff and of the libraries that a clip's bytes go through."""
+    found = {"mediadiff": __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def numerics(generator: Generator, batch: int) -> dict[str, Any]:
+    """What else float results depend on: the processor, the threads, the precision, the clips that run at once."""
+    import torch
+
+    bf16 = next(generator.denoiser.network.parameters()).dtype == torch.bfloat16
+    processor = torch.backends.cpu.get_cpu_capability()
+    return {"processor": processor, "threads": torch.get_num_threads(), "bf16": bf16, "batch": batch}
+
+
+def identity(made: Mapping[str, Any]) -> str:
+    """16 hex digits that name a clip by what was asked of which weights; another machine gives the same."""
+    asked = json.dumps([made["weights"], made["recipe"]], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def save(
+    clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: float, id: str | None = None
+) -> dict[str, Any]:
+    """Writes a clip into the file `name` of `folder` with its facts inside, reads it back, and returns its row.
+
+    Where the format has no room for the facts they go into `sidecar(file)`. `made` is from `facts`, `seconds` the time
+    that the clip took; `id` is `identity(made)` unless the caller has its own. The row is for `append`, now that the
+    file is in place. Raises what `mediadiff.io.write` raises; a file that cannot be read back does not stay.
+    """
+    path = folder / name
+    sidecar(path).unlink(missing_ok=True)
+    clip.with_tags(**{TAG: json.dumps(made, separators=(",", ":"))}).save(path)
+    try:
+        written = read_media(path)
+    except MediaError:
+        path.unlink()
+        raise
+    if carried(written.tags) != made:
+        write_json(sidecar(path), made)
+    return {
+        "id": id or identity(made),
+        "file": PurePosixPath(name).as_posix(),
+        "sha256": sha256(path),
+        "samples_sha256": samples_sha256(written),
+        **{key: made[key] for key in FACTS},
+        "seconds": round(seconds, 3),
+    }
+
+
+def sidecar(path: Path) -> Path:
+    """Where a file's facts are when the file cannot hold them: `FILE.json`."""
+    return path.with_name(f"{path.name}.json")
+
+
+def carried(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """The facts in a file's tags; None where there are none, or not all."""
+    try:
+        made = json.loads(tags[TAG])
+    except (KeyError, ValueError, RecursionError):
+        return None
+    return made if _is_made(made) else None
+
+
+def append(folder: Path, row: Mapping[str, Any]) -> None:
+    """Adds a row to the folder's manifest, synced; a line that a crash tore before it stays alone. DiskFullError."""
+    append_line(folder / NAME, json.dumps(row, separators=(",", ":"), allow_nan=False))
+
+
+def read(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of the folder's manifest, and a note for each line that is none, such as one that a crash tore.
+
+    A file that was rendered again has its last row alone. A folder without a manifest has no rows.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    if not (folder / NAME).is_file():
+        return [], []
+    for number, line in enumerate((folder / NAME).read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if _is_row(found):
+            rows.pop(found["file"], None)
+            rows[found["file"]] = found
+        else:
+            notes.append(f"{NAME} line {number} is not a whole row; it is passed over")
+    return list(rows.values()), notes
+
+
+def samples_sha256(clip: Clip) -> str:
+    """The hash of what is heard and seen, whatever file holds it.
+
+    Sound: a line `sound RATE CHANNELS LENGTH`, then the samples as whole numbers of 24 bits, in time order, channels
+    side by side, 4 bytes each, the lowest first. Picture: a line `picture RATE FRAMES HEIGHT WIDTH`, then the frames'
+    RGB bytes. A lossless file gives the hash of the clip that was written, as long as that is within full scale.
+    """
+    digest = hashlib.sha256()
+    if clip.sound is not None:
+        samples = clip.sound.samples
+        digest.update(f"sound {clip.sound.sample_rate} {samples.shape[0]} {samples.shape[1]}\n".encode())
+        whole = np.clip(np.rint(samples.T.astype(np.float64) * 2**23), -(2**23), 2**23 - 1)
+        digest.update(whole.astype("<i4").tobytes())
+    if clip.picture is not None:
+        frames, height, width, _ = clip.picture.frames.shape
+        digest.update(f"picture {clip.picture.rate} {frames} {height} {width}\n".encode())
+        digest.update(clip.picture.frames.tobytes())
+    return digest.hexdigest()
+
+
+def without_home(made: dict[str, Any]) -> dict[str, Any]:
+    """The same with the home folder written as `~`."""
+    home = json.dumps(str(Path.home()))[1:-1]
+    return json.loads(json.dumps(made).replace(home, "~")) if len(home) > 1 else made
+
+
+def _is_made(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    texts = all(isinstance(value.get(key), str) for key in ("model", "weights"))
+    return texts and all(isinstance(value.get(key), dict) for key in ("recipe", "versions", "numerics"))
+
+
+def _is_row(value: Any) -> bool:
+    """Whether it is a row, of a file inside the folder."""
+    if not _is_made(value) or not all(isinstance(value.get(key), str) for key in _TEXTS):
+        return False
+    place = PurePosixPath(value["file"])
+    return bool(place.parts) and not place.is_absolute() and ".." not in place.parts and "\0" not in value["file"]
