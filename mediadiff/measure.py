@@ -62,7 +62,7 @@ def real_data(model: Model, data: Path | None) -> DataSettings:
 
     if data is None:
         own = model.recipe.data
-        if own.bounce is not None:
+        if own.folder is None:
             return own
         try:
             resolve(own.folder)

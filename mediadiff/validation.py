@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar
@@ -29,6 +30,11 @@ def adapter(kind: Any) -> Any:
 
 def schema(kind: type) -> dict[str, Any]:
     """The JSON Schema of a dataclass: an object, with what it refers to under `$defs`."""
+    return deepcopy(_schema(kind))
+
+
+@cache
+def _schema(kind: type) -> dict[str, Any]:
     definitions = adapter(kind).json_schema()["$defs"]
     whole = definitions.pop(kind.__name__)
     for name in _internal(kind):
@@ -95,9 +101,10 @@ def _by_place(errors: Iterable[Any], data: Any) -> Iterable[tuple[Path, list[dic
             loc = (*loc, *re.split(r"[. ]", str(error["ctx"]["error"]))[:4])
         place = _place(loc, data, error["type"])
         places.setdefault(place, []).append(error)
+    around = {place[:length] for place in places for length in range(len(place))}
     for place, findings in places.items():
         # Of a union, the member that came nearest says most: leave out what is about the list as a whole.
-        if not any(other[: len(place)] == place and other != place for other in places):
+        if place not in around:
             yield place, findings
 
 
@@ -193,7 +200,7 @@ def _meaning(kind: Any, place: Path) -> str:
 
 
 def _section(kind: Any, place: Path) -> Mapping[str, Any]:
-    here = schema(kind)
+    here: Mapping[str, Any] = _schema(kind)
     definitions = here["$defs"]
     for part in place:
         here = here.get("properties", {}).get(part, {})

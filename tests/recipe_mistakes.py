@@ -107,7 +107,7 @@ SCHEMA = [
     ("no task", changed("task: train\n", ""), "line 1, column 1: task: is missing; it takes one of train, render"),
     ("task misspelt", changed("task: train", "task: trian"), "line 2, column 7: task: takes one of train, render; got 'trian'; did you mean train?"),
     ("no data", changed(GOOD[GOOD.index("data:") : GOOD.index("streams:")], ""), "line 1, column 1: data: is missing: the media to learn from"),
-    ("no folder", changed("  folder: .\n", ""), "line 5, column 1: data.folder: is missing: the folder of media, searched to any depth"),
+    ("no folder", changed("  folder: .\n", ""), "line 6, column 3: data: folder is the folder of media; give it, or bounce for generated clips, and not both"),
     ("section is a list", changed("training: {clips: 2e5, learning_rate: 1e-3}", "training: [1]"), "line 12, column 11: training: takes a section: a mapping of names to values; got a list"),
     ("section is empty", changed("training: {clips: 2e5, learning_rate: 1e-3}", "training:"), "line 12, column 10: training: takes a section: a mapping of names to values; got nothing"),
     ("section misspelt", changed("training:", "trainning:"), "line 12, column 1: trainning: unknown; known: name, seconds, data, streams, condition, network, diffusion, training, sampling, mediadiff, task; did you mean training?"),

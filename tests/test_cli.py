@@ -95,7 +95,10 @@ USAGE = [
     (["render", "digits"], "where should the clips go? Name a folder: --out DIR"),
     (["render", "digits", "--out", "x", "--num", "0"], "num: takes at least 1; got 0"),
     (["render", "digits", "--out", "x", "--sampler", "eular"], "got the text 'eular'; did you mean euler?"),
-    (["render", "digits", "--out", "x", "--guidance", "nan"], "sampling.guidance: takes a finite number; got nan"),
+    (
+        ["render", "digits", "--out", "x", "--guidance", "nan"],
+        "sampling.guidance: takes a finite number or a mapping of names to values; got nan",
+    ),
     (["render", "digits", "--out", "x", "--seconds", "-1"], "seconds: takes more than 0; got -1"),
     (["render", "digits", "--out", "x", "--format", "mp5"], "format: takes one of wav, flac,"),
     (["render", "digtis", "--out", "x"], "digtis: no model there"),

@@ -68,6 +68,7 @@ def scan(settings: DataSettings) -> Scan:
     """
     if settings.bounce is not None:
         return _generated(settings, settings.bounce)
+    assert settings.folder is not None  # settings hold either of the two
     folder = resolve(settings.folder)
     table = folder / settings.table if settings.table else None
     rows, bad = read_table(table, settings.columns) if table else ({}, [])

@@ -6,7 +6,7 @@ import string
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from mediadiff.errors import UsageError
 
@@ -25,7 +25,7 @@ class BounceSettings:
 class DataSettings:
     """A folder of media, where each file's label and caption come from, and which files are kept for testing."""
 
-    folder: str = ""
+    folder: Annotated[str, MinLen(1)] | None = None
     """The folder of media, searched to any depth; `~` and `$NAME` (an environment variable) are filled in."""
     label: str = ""
     """`folder`: the name of the sub-folder. A pattern such as `{label}_{speaker}_{take}`: the file's name without its
