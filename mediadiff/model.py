@@ -146,8 +146,9 @@ def save_model(
         hashes["snapshot"] = save_tensors(folder / "snapshot.safetensors", low)
     document = recipe.to_dict()
     # A model is handed on: where its maker kept the media is nobody's business.
-    if Path(document["data"]["folder"]).expanduser().is_absolute():
-        document["data"]["folder"] = Path(document["data"]["folder"]).name
+    source = document["data"]["folder"]
+    if source is not None and Path(source).expanduser().is_absolute():
+        document["data"]["folder"] = Path(source).name
     write_json(
         folder / "model.json",
         {
