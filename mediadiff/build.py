@@ -180,13 +180,15 @@ def render(
     Returns `{"done": N, "failed": N, "files": [...], "failures": [...], "seconds": S}`. `sampling` changes the model's
     own sampling settings; `report` gets an event for each clip.
     """
-    from mediadiff.rendering.files import render_files
+    from mediadiff.rendering.files import natural_ending, render_files
+    from mediadiff.rendering.request import Order
 
     settings = model.sampling(**(sampling or {}))
     requests = model.requests(num, label, seed, first, caption, scalars)
     length = model.length(seconds)
-    report = report or (lambda event: None)
-    return render_files(model.generator, requests, length, settings, out, format, model.name, model.sha256, report)
+    format = format or natural_ending(model.recipe.streams, length)
+    orders = [Order(request, length, settings, format.removeprefix(".")) for request in requests]
+    return render_files(model.generator, orders, out, model.name, model.sha256, report or (lambda event: None))
 
 
 def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from mediadiff.diffusion.settings import SamplingSettings
     from mediadiff.diffusion.streams import Standard
     from mediadiff.recipe import TrainRecipe
-    from mediadiff.rendering.generator import Generator, Request
+    from mediadiff.rendering.generator import Generator
+    from mediadiff.rendering.request import Order, Request
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent.parent / "samples" / "models"
@@ -29,18 +31,39 @@ SHIPPED = Path(__file__).parent.parent / "samples" / "models"
 
 @dataclass(frozen=True)
 class Model:
-    """A model ready to render; get one by `mediadiff.load`."""
+    """A model as its folder describes it; its weights are read when `generator` is first asked for."""
 
-    name: str
-    sha256: str
-    """The hash of its weights."""
+    folder: Path
     recipe: TrainRecipe
-    generator: Generator
+    labels: tuple[str, ...]
+    """The labels that a clip may be asked for by."""
+    standards: Mapping[str, Mapping[str, float]]
+    """Mean and standard deviation of each stream."""
+    scalars: Mapping[str, Mapping[str, float]]
+    """Mean and standard deviation of each number that a clip may be asked for by."""
+    hashes: Mapping[str, str]
+    """The hash of each file of weights, by its name without the ending."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that a clip may be asked for by."""
-        return tuple(self.generator.labels)
+    def name(self) -> str:
+        """What the model is called."""
+        return self.recipe.name
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its weights."""
+        return self.hashes["model"]
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The network with its weights, and all that turns its output into clips. ModelError when it is damaged."""
+        from mediadiff.diffusion.streams import Standard
+        from mediadiff.rendering.generator import Generator
+
+        standards = {name: Standard(**s) for name, s in self.standards.items()}
+        scalars = {name: Standard(**s) for name, s in self.scalars.items()}
+        weak = self._denoiser("snapshot") if "snapshot" in self.hashes else None
+        return Generator(self._denoiser("model"), self.recipe.streams, standards, self.labels, scalars, weak)
 
     @property
     def seconds(self) -> Fraction:
@@ -67,21 +90,21 @@ class Model:
         scalars: Mapping[str, float] | None = None,
     ) -> list[Request]:
         """One request for each of the clips `first` to `first + num - 1`; see `render`."""
-        from mediadiff.rendering.generator import Request
+        from mediadiff.rendering.request import Request
 
         if num < 1:
             raise UsageError(f"num is the number of clips, 1 or more; got {num}")
         if seed < 0 or first < 0:
             raise UsageError(f"seed and first are 0 or more; got {seed} and {first}")
         wanted = [label] if isinstance(label, str) else list(label or [])
-        places = [self._label(name) for name in wanted] or [-1]
+        labels: list[str | None] = [self._label(name) for name in wanted] or [None]
         for name in scalars or ():
-            if name not in self.generator.scalars:
-                raise UsageError(f"{self.name} has no number {name!r}; it has: {_listed(self.generator.scalars)}")
+            if name not in self.scalars:
+                raise UsageError(f"{self.name} has no number {name!r}; it has: {_listed(self.scalars)}")
         if caption and not self.recipe.condition.caption:
             raise UsageError(f"{self.name} was not trained with captions; it has labels: {_listed(self.labels)}")
         rows = range(first, first + num)
-        return [Request(i, seed, places[i % len(places)], caption, scalars or {}) for i in rows]
+        return [Request(i, seed, labels[i % len(labels)], caption, scalars or {}) for i in rows]
 
     def length(self, seconds: float | Fraction | None) -> Fraction:
         """`seconds`, exact, or the model's own length."""
@@ -115,12 +138,41 @@ class Model:
         requests = self.requests(num, label, seed, first, caption, scalars)
         return self.generator.render(requests, self.length(seconds), sampling)
 
-    def _label(self, label: str) -> int:
+    def order(self, asked: Mapping[str, Any]) -> Order:
+        """The order that `Order.to_dict` wrote down. UsageError or RecipeError for what the model cannot do."""
+        from mediadiff.rendering.request import Order
+
+        try:
+            labels, scalars = asked["label"], {name: float(value) for name, value in asked["scalars"].items()}
+            (request,) = self.requests(1, labels, asked["seed"], asked["index"], asked["caption"], scalars)
+            length = self.length(Fraction(asked["seconds"]))
+            return Order(request, length, self.sampling(**asked["sampling"]), str(asked["format"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"this is not what a clip of {self.name} was asked for by: {error!r}") from error
+
+    def _label(self, label: str) -> str:
         if str(label) not in self.labels:
             near = get_close_matches(str(label), self.labels, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{self.name} has no label {label!r}; it has: {_listed(self.labels)}{hint}")
-        return self.labels.index(str(label))
+        return str(label)
+
+    def _denoiser(self, file: str) -> Denoiser:
+        import torch
+
+        from mediadiff.io.tensors import load_tensors
+        from mediadiff.nn.precision import use_bf16
+
+        path = self.folder / f"{file}.safetensors"
+        denoiser = new_denoiser(self.recipe, len(self.labels))
+        weights = load_tensors(path, self.hashes[file])
+        try:
+            denoiser.load_state_dict({name: w.float() for name, w in weights.items()})
+        except RuntimeError as error:
+            raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
+        if use_bf16("auto"):
+            denoiser.network.to(torch.bfloat16)
+        return denoiser.eval().requires_grad_(False)
 
 
 def save_model(
@@ -165,9 +217,15 @@ def save_model(
 
 def load(model: str | Path) -> Model:
     """The model in a folder, or the shipped one of this name. ModelError when it is missing, damaged or foreign."""
-    from mediadiff.diffusion.streams import Standard
+    loaded = describe(model)
+    # Read now, so that a damaged file is found where the model is loaded.
+    _ = loaded.generator
+    return loaded
+
+
+def describe(model: str | Path) -> Model:
+    """The same without its weights, which are read when they are needed: what it can do is known at once."""
     from mediadiff.recipe import from_dict
-    from mediadiff.rendering.generator import Generator
 
     folder = find(model)
     try:
@@ -175,17 +233,12 @@ def load(model: str | Path) -> Model:
         if document["format"] != FORMAT:
             raise ModelError(f"{folder} has format {document['format']}; this mediadiff reads format {FORMAT}")
         recipe: Any = from_dict(document["recipe"], f"{folder}/model.json")
-        standards = {name: Standard(**s) for name, s in document["standards"].items()}
-        scalars = {name: Standard(**s) for name, s in document["scalars"].items()}
-        labels, hashes = tuple(document["labels"]), document["sha256"]
-        strong = _denoiser(recipe, len(labels), folder / "model.safetensors", hashes["model"])
-        weak = None
-        if "snapshot" in hashes:
-            weak = _denoiser(recipe, len(labels), folder / "snapshot.safetensors", hashes["snapshot"])
+        parts = document["standards"], document["scalars"], document["sha256"]
+        if not all(isinstance(part, dict) for part in parts) or "model" not in document["sha256"]:
+            raise TypeError("standards, scalars and sha256 are mappings, and sha256 names the model's weights")
+        return Model(folder, recipe, tuple(document["labels"]), *parts)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}/model.json is damaged or not a model of mediadiff: {error!r}") from error
-    generator = Generator(strong, recipe.streams, standards, labels, scalars, weak)
-    return Model(recipe.name, hashes["model"], recipe, generator)
 
 
 def find(model: str | Path) -> Path:
@@ -218,23 +271,6 @@ def new_denoiser(recipe: TrainRecipe, labels: int) -> Denoiser:
     known = labels if condition.label else 0
     network = UNet(shapes, recipe.network, known, condition.caption, len(condition.scalars))
     return Denoiser(network, {name: Uncertainty() for name in shapes}, recipe.diffusion.target)
-
-
-def _denoiser(recipe: TrainRecipe, labels: int, path: Path, sha256: str) -> Denoiser:
-    import torch
-
-    from mediadiff.io.tensors import load_tensors
-    from mediadiff.nn.precision import use_bf16
-
-    denoiser = new_denoiser(recipe, labels)
-    weights = load_tensors(path, sha256)
-    try:
-        denoiser.load_state_dict({name: w.float() for name, w in weights.items()})
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
-    if use_bf16("auto"):
-        denoiser.network.to(torch.bfloat16)
-    return denoiser.eval().requires_grad_(False)
 
 
 def _listed(names: Any) -> str:

@@ -65,3 +65,5 @@ class SamplingSettings:
     """Guidance towards what fits the other streams: away from what each stream would be alone; 1 is none."""
     batch: Annotated[int, Ge(1), Le(1024)] = 8
     """Clips that the network runs at once, always: a lone clip is padded, so that its bytes depend on no other."""
+    threads: Annotated[int, Ge(1), Le(1024)] = 1
+    """Processor threads that a clip is made with, always: the last bits of its numbers depend on them."""

@@ -30,7 +30,8 @@ class Condition:
     def of(cls, labels: Tensor, captions: Sequence[str] = (), scalars: Tensor | None = None) -> Condition:
         batch = labels.shape[0]
         rows = [c.encode()[:TEXT_BYTES] for c in captions] or [b""] * batch
-        text = torch.zeros(batch, max(1, *(len(r) for r in rows)) if rows else 1, dtype=torch.long)
+        # Of one length always, so that a clip's bits do not depend on the captions beside it.
+        text = torch.zeros(batch, TEXT_BYTES if any(rows) else 1, dtype=torch.long)
         for i, row in enumerate(rows):
             text[i, : len(row)] = torch.tensor(list(row), dtype=torch.long) + 1
         return cls(labels, text, torch.zeros(batch, 0) if scalars is None else scalars)

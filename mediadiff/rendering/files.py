@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from mediadiff.diffusion.settings import SamplingSettings
+from mediadiff.domains.base import Domain
 from mediadiff.errors import DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
-from mediadiff.rendering.generator import Generator, Request
+from mediadiff.rendering.generator import Generator
+from mediadiff.rendering.request import Order
 
 
 def render_files(
     generator: Generator,
-    requests: Sequence[Request],
-    seconds: Fraction,
-    sampling: SamplingSettings,
+    orders: Sequence[Order],
     out: Path,
-    ending: str | None,
     model: str,
     weights: str,
     report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Renders each request into a file of its own in `out`; returns what came of it, see `mediadiff.build.render`.
+    """Makes the file of each order in `out`; returns what came of it, see `mediadiff.build.render`.
 
     `model` and `weights`, its name and its weights' hash, go into the files and the folder's manifest. A full disk
     stops the run, since no later clip would fit either; every other failure is noted and passed over.
@@ -35,29 +32,27 @@ def render_files(
     begun = time.monotonic()
     files: list[str] = []
     failures: list[dict[str, Any]] = []
-    ending = ending or natural_ending(generator, seconds)
-    for start in range(0, len(requests), sampling.batch):
-        group = requests[start : start + sampling.batch]
+    for group in micro_batches(orders):
         since = time.monotonic()
-        clips = list(generator.attempts(group, seconds, sampling))
+        first = group[0]
+        clips = list(generator.attempts([order.request for order in group], first.seconds, first.sampling))
         share = (time.monotonic() - since) / len(group)
-        for request, clip in zip(group, clips, strict=True):
-            path = out / file_name(generator, request, ending)
+        for order, clip in zip(group, clips, strict=True):
+            path = out / order.file_name()
             try:
                 if isinstance(clip, Exception):
                     raise clip
-                made = manifest.facts(generator, model, weights, request, seconds, sampling, ending)
+                made = manifest.facts(model, weights, order, generator.bf16)
                 manifest.append(out, manifest.save(clip, out, path.name, made, share))
             except DiskFullError:
                 raise
             except (MediadiffError, RuntimeError, ValueError, OSError) as error:
-                failures.append({"index": request.index, "file": path.name, "reason": str(error)})
+                failures.append({"index": order.request.index, "file": path.name, "reason": str(error)})
                 report({"event": "failed", **failures[-1]})
             else:
                 files.append(path.name)
-                report(
-                    {"event": "clip", "file": str(path), "done": len(files), "of": len(requests), "label": clip.label}
-                )
+                done = {"event": "clip", "file": str(path), "done": len(files), "of": len(orders), "label": clip.label}
+                report(done)
     return {
         "done": len(files),
         "failed": len(failures),
@@ -68,16 +63,18 @@ def render_files(
     }
 
 
-def file_name(generator: Generator, request: Request, ending: str) -> str:
-    """`LABEL-INDEX.EXT`, or `clip-INDEX.EXT` without a label; what a file name cannot hold becomes `_`."""
-    label = generator.labels[request.label] if request.label >= 0 else "clip"
-    safe = re.sub(r"[^\w.+=@ -]|^[.-]", "_", label)
-    return f"{safe}-{request.index:06d}.{ending.removeprefix('.')}"
+def micro_batches(orders: Sequence[Order]) -> Iterator[list[Order]]:
+    """Orders that follow each other and may be carried out at once, in groups of at most their batch."""
+    for _, alike in groupby(orders, Order.shape):
+        rest = iter(alike)
+        while group := list(islice(rest, 1)):
+            group += islice(rest, group[0].sampling.batch - 1)
+            yield group
 
 
-def natural_ending(generator: Generator, seconds: Fraction) -> str:
+def natural_ending(domains: Mapping[str, Domain], seconds: Any) -> str:
     """The format that suits the streams: wav for sound, mp4 for moving picture, png for a still."""
-    media = {domain.medium: domain for domain in generator.domains.values()}
+    media = {domain.medium: domain for domain in domains.values()}
     if set(media) == {"sound"}:
         return "wav"
     return "png" if set(media) == {"picture"} and media["picture"].steps(seconds) == 1 else "mp4"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -21,18 +22,8 @@ from mediadiff.diffusion.tasks import Task, sample_task
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError, UsageError
 from mediadiff.nn.condition import Condition
+from mediadiff.rendering.request import Request
 from mediadiff.rng import generator, normal
-
-
-@dataclass(frozen=True)
-class Request:
-    """One clip to be made: `index` is its place in the endless row of its seed, `label` one in the model's list."""
-
-    index: int
-    seed: int = 0
-    label: int = -1
-    caption: str = ""
-    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,11 @@ class Generator:
     scalars: Mapping[str, Standard]
     weak: Denoiser | None = None
     """An early snapshot of the same training, for autoguidance."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the network computes in bfloat16."""
+        return next(self.denoiser.network.parameters()).dtype == torch.bfloat16
 
     def render(
         self, requests: Iterator[Request] | Sequence[Request], seconds: Fraction, sampling: SamplingSettings
@@ -73,7 +69,7 @@ class Generator:
         encoded = self.encoded(padded, seconds, sampling)
         for row, request in enumerate(group):
             try:
-                yield self.decode({name: x[row] for name, x in encoded.items()}, request, seconds)
+                yield self.decode({name: x[row] for name, x in encoded.items()}, request, seconds, sampling.threads)
             except MediadiffError as error:
                 yield error
 
@@ -86,37 +82,49 @@ class Generator:
             for name, shape in packing.shapes.items()
         }
         condition = Condition.of(
-            torch.tensor([r.label for r in requests]),
+            torch.tensor([-1 if r.label is None else self.labels.index(r.label) for r in requests]),
             [r.caption for r in requests],
             torch.tensor(
                 [[(r.scalars.get(n, math.nan) - s.mean) / s.std for n, s in self.scalars.items()] for r in requests]
             ),
         )
         # Where nothing is asked for there is nothing to guide towards.
-        asked = [r.label >= 0 or bool(r.caption or r.scalars) for r in requests]
+        asked = [r.label is not None or bool(r.caption or r.scalars) for r in requests]
         weight = {n: torch.tensor([guidance_of(sampling, n) if a else 1.0 for a in asked]) for n in packing.shapes}
         denoise = guided(self.denoiser, sampling, weight, self.weak)
 
         generators = [generator(r.seed, r.index, "sampler") for r in requests]
-        x = sample_task(denoise, packing, noise, condition, sampling, generators, Task())
+        with threads(sampling.threads):
+            x = sample_task(denoise, packing, noise, condition, sampling, generators, Task())
         return {name: self.standards[name].inverse(value) for name, value in x.items()}
 
-    def decode(self, encoded: Mapping[str, Tensor], request: Request, seconds: Fraction) -> Clip:
-        """The clip of one row of `encoded`, cut to `seconds`."""
+    def decode(self, encoded: Mapping[str, Tensor], request: Request, seconds: Fraction, count: int = 1) -> Clip:
+        """The clip of one row of `encoded`, cut to `seconds`, computed with `count` threads."""
         streams: dict[str, Any] = {}
         for name, x in encoded.items():
             if not torch.isfinite(x).all():
                 raise UsageError(f"clip {request.index}: the model gave values that are not finite in stream {name}")
             domain = self.domains[name]
-            streams[domain.medium] = trim(domain.decode(x), seconds)
-        label = self.labels[request.label] if request.label >= 0 else None
-        return Clip(**streams, label=label)
+            with threads(count):
+                streams[domain.medium] = trim(domain.decode(x), seconds)
+        return Clip(**streams, label=request.label)
 
     def _shape(self, name: str, seconds: Fraction) -> tuple[int, int, int, int]:
         """The stream's shape, its time steps rounded up to what the network takes."""
         channels, steps, height, width = self.domains[name].shape(seconds)
         multiple = self.denoiser.network.multiple(name)  # type: ignore[operator]
         return (channels, -(-steps // multiple) * multiple, height, width)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch computes with `count` threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def trim(stream: Sound | Picture, seconds: Fraction) -> Sound | Picture:

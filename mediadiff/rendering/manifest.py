@@ -2,7 +2,7 @@
 
 To put a clip into a folder, with its proof:
 
-facts = manifest.facts(generator, model.name, model.sha256, request, seconds, sampling, ending)
+facts = manifest.facts(model.name, model.sha256, order, bf16)
 row = manifest.save(clip, folder, name, facts, seconds=1.2)
 manifest.append(folder, row)
 """
@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,10 +23,10 @@ from mediadiff.clip import Clip
 from mediadiff.errors import MediaError
 from mediadiff.io.files import append_line, sha256, write_json
 from mediadiff.io.read import read as read_media
+from mediadiff.rendering.request import identity, without_home
 
 if TYPE_CHECKING:
-    from mediadiff.diffusion.settings import SamplingSettings
-    from mediadiff.rendering.generator import Generator, Request
+    from mediadiff.rendering.request import Order
 
 NAME = "manifest.jsonl"
 TAG = "mediadiff"
@@ -38,32 +36,14 @@ _TEXTS = ("id", "file", "sha256", "samples_sha256", "model", "weights")
 FACTS = ("model", "weights", "recipe", "versions", "numerics")
 
 
-def facts(
-    generator: Generator,
-    model: str,
-    weights: str,
-    request: Request,
-    seconds: Fraction,
-    sampling: SamplingSettings,
-    ending: str,
-) -> dict[str, Any]:
+def facts(model: str, weights: str, order: Order, bf16: bool) -> dict[str, Any]:
     """All that a clip's bytes depend on: `model`, `weights`, `recipe`, `versions` and `numerics`.
 
     `model` is its name and `weights` the hash of its weights; a path has no place here. The home folder, where a
-    caption holds it, becomes `~`.
+    caption holds it, becomes `~`. `bf16` says whether the network computes in bfloat16.
     """
-    recipe = {
-        "seed": request.seed,
-        "index": request.index,
-        "label": generator.labels[request.label] if request.label >= 0 else None,
-        "caption": request.caption,
-        "scalars": dict(request.scalars),
-        "seconds": str(seconds),
-        "sampling": asdict(sampling),
-        "format": ending.removeprefix("."),
-    }
-    made = {"model": model, "weights": weights, "recipe": recipe, "versions": versions()}
-    return without_home({**made, "numerics": numerics(generator, sampling.batch)})
+    made = {"model": model, "weights": weights, "recipe": order.to_dict(), "versions": versions()}
+    return without_home({**made, "numerics": numerics(order, bf16)})
 
 
 def versions() -> dict[str, str]:
@@ -77,29 +57,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def numerics(generator: Generator, batch: int) -> dict[str, Any]:
+def numerics(order: Order, bf16: bool) -> dict[str, Any]:
     """What else float results depend on: the processor, the threads, the precision, the clips that run at once."""
     import torch
 
-    bf16 = next(generator.denoiser.network.parameters()).dtype == torch.bfloat16
     processor = torch.backends.cpu.get_cpu_capability()
-    return {"processor": processor, "threads": torch.get_num_threads(), "bf16": bf16, "batch": batch}
+    return {"processor": processor, "threads": order.sampling.threads, "bf16": bf16, "batch": order.sampling.batch}
 
 
-def identity(made: Mapping[str, Any]) -> str:
-    """16 hex digits that name a clip by what was asked of which weights; another machine gives the same."""
-    asked = json.dumps([made["weights"], made["recipe"]], sort_keys=True)
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]
-
-
-def save(
-    clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: float, id: str | None = None
-) -> dict[str, Any]:
+def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """Writes a clip into the file `name` of `folder` with its facts inside, reads it back, and returns its row.
 
     Where the format has no room for the facts they go into `sidecar(file)`. `made` is from `facts`, `seconds` the time
-    that the clip took; `id` is `identity(made)` unless the caller has its own. The row is for `append`, now that the
-    file is in place. Raises what `mediadiff.io.write` raises; a file that cannot be read back does not stay.
+    that the clip took. The row is for `append`, now that the file is in place. Raises what `mediadiff.io.write` raises;
+    a file that cannot be read back does not stay.
     """
     path = folder / name
     sidecar(path).unlink(missing_ok=True)
@@ -112,7 +83,7 @@ def save(
     if carried(written.tags) != made:
         write_json(sidecar(path), made)
     return {
-        "id": id or identity(made),
+        "id": identity(made["weights"], made["recipe"]),
         "file": PurePosixPath(name).as_posix(),
         "sha256": sha256(path),
         "samples_sha256": samples_sha256(written),
@@ -182,12 +153,6 @@ def samples_sha256(clip: Clip) -> str:
         digest.update(f"picture {clip.picture.rate} {frames} {height} {width}\n".encode())
         digest.update(clip.picture.frames.tobytes())
     return digest.hexdigest()
-
-
-def without_home(made: dict[str, Any]) -> dict[str, Any]:
-    """The same with the home folder written as `~`."""
-    home = json.dumps(str(Path.home()))[1:-1]
-    return json.loads(json.dumps(made).replace(home, "~")) if len(home) > 1 else made
 
 
 def _is_made(value: Any) -> bool:

@@ -14,8 +14,9 @@ from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Standard
 from mediadiff.domains.base import Domain
-from mediadiff.rendering.files import render_files
-from mediadiff.rendering.generator import Generator, Request
+from mediadiff.rendering.files import natural_ending, render_files
+from mediadiff.rendering.generator import Generator
+from mediadiff.rendering.request import Order, Request
 
 CLIPS = 8
 
@@ -36,6 +37,9 @@ def preview(
     averaged = copy.deepcopy(denoiser)
     averaged.load_state_dict(dict(weights))
     generator = Generator(averaged.eval(), domains, standards, labels, scalars)
-    requests = [Request(i, 0, i * max(1, len(labels) // CLIPS) % len(labels) if labels else -1) for i in range(CLIPS)]
-    made = render_files(generator, requests, seconds, sampling, folder, None, "preview", "", lambda event: None)
+    every = max(1, len(labels) // CLIPS)
+    requests = [Request(i, 0, labels[i * every % len(labels)] if labels else None) for i in range(CLIPS)]
+    ending = natural_ending(domains, seconds)
+    orders = [Order(request, seconds, sampling, ending) for request in requests]
+    made = render_files(generator, orders, folder, "preview", "", lambda event: None)
     report({"event": "preview", "folder": str(folder), "done": made["done"], "failed": made["failed"]})

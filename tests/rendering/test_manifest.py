@@ -14,6 +14,7 @@ from mediadiff.io.files import sha256
 from mediadiff.io.read import read as read_media
 from mediadiff.io.write import FORMATS
 from mediadiff.rendering import manifest
+from mediadiff.rendering.request import identity
 from tests.io.makers import ramps, tone
 from tests.tiny import tiny_model
 
@@ -61,8 +62,8 @@ def test_the_id_is_what_was_asked_and_nothing_of_the_machine(model, tmp_path):
         build.render(model, tmp_path / folder, seed=seed)
     one, two, three = (manifest.read(tmp_path / name)[0][0] for name in ("one", "two", "three"))
     assert one["id"] == two["id"] != three["id"]
-    assert manifest.identity({**one, "numerics": {"threads": 8}, "versions": {}}) == one["id"]
-    assert manifest.identity({**one, "weights": "other"}) != one["id"]
+    assert identity(one["weights"], one["recipe"]) == one["id"]
+    assert identity("other", one["recipe"]) != one["id"]
 
 
 def test_a_file_rendered_again_has_its_last_row(tmp_path):

@@ -1,0 +1,69 @@
+"""What a clip is asked for by; with the model's weights it is all that the clip depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from mediadiff.diffusion.settings import SamplingSettings
+
+
+@dataclass(frozen=True)
+class Request:
+    """One clip to be made: `index` is its place in the endless row of its seed, `label` one of the model's."""
+
+    index: int
+    seed: int = 0
+    label: str | None = None
+    caption: str = ""
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One file to be made: a request, and how it is to be carried out."""
+
+    request: Request
+    seconds: Fraction
+    sampling: SamplingSettings
+    format: str
+    """The file's ending, without a dot."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the `recipe` of the clip's manifest row; `Model.order` takes it back."""
+        asked = {"seconds": str(self.seconds), "sampling": asdict(self.sampling), "format": self.format}
+        return asdict(self.request) | asked
+
+    def shape(self) -> str:
+        """Equal for orders that one model may carry out in one micro-batch."""
+        return _digest([str(self.seconds), asdict(self.sampling)])
+
+    def file_name(self, number: int | None = None) -> str:
+        """`LABEL-NUMBER.EXT`, or `clip-NUMBER.EXT` without a label; what a file name cannot hold becomes `_`.
+
+        The number is the request's index unless another is given.
+        """
+        safe = re.sub(r"[^\w.+=@ -]|^[.-]", "_", self.request.label or "clip")
+        return f"{safe}-{self.request.index if number is None else number:06d}.{self.format}"
+
+
+def identity(weights: str, asked: Mapping[str, Any]) -> str:
+    """16 hex digits that name a clip by what was asked (`Order.to_dict`) of which weights, on any machine."""
+    return _digest([weights, without_home(asked)])
+
+
+def without_home(made: Mapping[str, Any]) -> dict[str, Any]:
+    """The same plain data with the home folder written as `~`: where a person works is nobody's business."""
+    home = json.dumps(str(Path.home()))[1:-1]
+    text = json.dumps(made)
+    return json.loads(text.replace(home, "~") if len(home) > 1 else text)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
