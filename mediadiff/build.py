@@ -180,8 +180,8 @@ def render(
     Returns `{"done": N, "failed": N, "files": [...], "failures": [...], "seconds": S}`. `sampling` changes the model's
     own sampling settings; `report` gets an event for each clip.
     """
-    from mediadiff.rendering.files import natural_ending, render_files
-    from mediadiff.rendering.request import Order
+    from mediadiff.rendering.files import render_files
+    from mediadiff.rendering.request import Order, natural_ending
 
     settings = model.sampling(**(sampling or {}))
     requests = model.requests(num, label, seed, first, caption, scalars)

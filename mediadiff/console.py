@@ -17,6 +17,7 @@ Report = Callable[[Event], None]
 
 _EVERY = 10.0  # seconds between plain lines of progress
 _DONE = {
+    "batch": "done",
     "step": "clips",
     "encode": "done",
     "clip": "done",
@@ -26,6 +27,7 @@ _DONE = {
     "classifier": "done",
 }
 _NAMES = {
+    "batch": "rendering",
     "step": "training",
     "encode": "reading media",
     "clip": "rendering",
@@ -61,6 +63,16 @@ def sentence(event: Event) -> str | None:
             return f"{done} of {of} clips ({part}), loss {loss:.4g}, {speed:.3g} clips/s, {duration(left)} left"
         case {"event": "clip", "file": file, "done": done, "of": of}:
             return f"{done} of {of}: {file}"
+        case {"event": "batch", "done": done, "failed": failed, "of": of, "clips_per_minute": speed, **rest}:
+            left = f", {duration(rest['seconds_left'])} left" if rest["seconds_left"] else ""
+            return f"{done} of {of} clips, {failed} failed, {speed:g} clips/min{left}, {len(rest['workers'])} workers"
+        case {"event": "jobs", "of": of, "done": done, "again": again, "lost": lost}:
+            known = f", {done} done already" if done else ""
+            known += f", {again} that failed are tried again" if again else ""
+            return f"{of} jobs{known}{f', {lost} files are gone and made again' if lost else ''}"
+        case {"event": "estimate", "clips": clips, "seconds": seconds, "workers": workers, **more}:
+            size = f"{more['disk_bytes'] / 1e6:.3g} MB on the disk, {more['memory_bytes'] / 1e9:.2g} GB of memory"
+            return f"{clips} clips will take about {duration(seconds)} with {workers} workers, {size}"
         case {"event": kind, "done": done, "of": of} if kind in _DONE:
             return f"{_NAMES[kind]}: {done} of {of}"
         case {"event": "data", "files": files, "refused": refused, "labels": labels}:

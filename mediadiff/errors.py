@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 def printable(text: object) -> str:
     """`text` with what a terminal cannot show, or would obey, escaped; for names and tags that others chose."""
@@ -23,6 +25,14 @@ class MediaError(MediadiffError):
         super().__init__(f"{printable(path)}: {cause}")
         self.path = str(path)
         self.cause = cause
+
+
+class ClipError(MediadiffError):
+    """A clip that came out wrong: `kind` is "not finite" or "shape"."""
+
+    def __init__(self, kind: Literal["not finite", "shape"], text: str):
+        super().__init__(text)
+        self.kind = kind
 
 
 class RecipeError(MediadiffError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from mediadiff.domains.base import Domain
-from mediadiff.errors import DiskFullError, MediadiffError
+from mediadiff.clip import Clip
+from mediadiff.errors import ClipError, DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
 from mediadiff.rendering.generator import Generator
 from mediadiff.rendering.request import Order
@@ -72,9 +72,13 @@ def micro_batches(orders: Sequence[Order]) -> Iterator[list[Order]]:
             yield group
 
 
-def natural_ending(domains: Mapping[str, Domain], seconds: Any) -> str:
-    """The format that suits the streams: wav for sound, mp4 for moving picture, png for a still."""
-    media = {domain.medium: domain for domain in domains.values()}
-    if set(media) == {"sound"}:
-        return "wav"
-    return "png" if set(media) == {"picture"} and media["picture"].steps(seconds) == 1 else "mp4"
+def check_length(clip: Clip, order: Order) -> None:
+    """Raises ClipError unless every stream of the clip lasts as long as was asked, to the sample and the frame."""
+    counts = []
+    if clip.sound is not None:
+        counts.append(("samples", clip.sound.samples.shape[1], order.seconds * clip.sound.sample_rate))
+    if clip.picture is not None:
+        counts.append(("frames", len(clip.picture.frames), order.seconds * clip.picture.rate))
+    for what, count, wanted in counts:
+        if count != max(1, round(wanted)):
+            raise ClipError("shape", f"the clip has {count} {what}; {max(1, round(wanted))} were asked for")

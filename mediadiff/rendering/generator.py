@@ -20,7 +20,7 @@ from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Packing, Standard
 from mediadiff.diffusion.tasks import Task, sample_task
 from mediadiff.domains.base import Domain
-from mediadiff.errors import MediadiffError, UsageError
+from mediadiff.errors import ClipError, UsageError
 from mediadiff.nn.condition import Condition
 from mediadiff.rendering.request import Request
 from mediadiff.rng import generator, normal
@@ -60,7 +60,7 @@ class Generator:
 
     def attempts(
         self, group: Sequence[Request], seconds: Fraction, sampling: SamplingSettings
-    ) -> Iterator[Clip | MediadiffError]:
+    ) -> Iterator[Clip | Exception]:
         """For each request of one micro-batch its clip, or the error that it met."""
         if sampling.autoguidance != 1 and self.weak is None:
             raise UsageError("this model has no early snapshot for autoguidance: leave autoguidance at 1")
@@ -70,7 +70,7 @@ class Generator:
         for row, request in enumerate(group):
             try:
                 yield self.decode({name: x[row] for name, x in encoded.items()}, request, seconds, sampling.threads)
-            except MediadiffError as error:
+            except Exception as error:
                 yield error
 
     @torch.no_grad()
@@ -103,7 +103,8 @@ class Generator:
         streams: dict[str, Any] = {}
         for name, x in encoded.items():
             if not torch.isfinite(x).all():
-                raise UsageError(f"clip {request.index}: the model gave values that are not finite in stream {name}")
+                said = f"clip {request.index}: the model gave values that are not finite in stream {name}"
+                raise ClipError("not finite", said)
             domain = self.domains[name]
             with threads(count):
                 streams[domain.medium] = trim(domain.decode(x), seconds)

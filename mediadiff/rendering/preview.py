@@ -14,9 +14,9 @@ from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Standard
 from mediadiff.domains.base import Domain
-from mediadiff.rendering.files import natural_ending, render_files
+from mediadiff.rendering.files import render_files
 from mediadiff.rendering.generator import Generator
-from mediadiff.rendering.request import Order, Request
+from mediadiff.rendering.request import Order, Request, natural_ending
 
 CLIPS = 8
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.diffusion.settings import SamplingSettings
+from mediadiff.domains.base import Domain
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Order:
         """
         safe = re.sub(r"[^\w.+=@ -]|^[.-]", "_", self.request.label or "clip")
         return f"{safe}-{self.request.index if number is None else number:06d}.{self.format}"
+
+
+def natural_ending(domains: Mapping[str, Domain], seconds: Fraction) -> str:
+    """The format that suits the streams: wav for sound, mp4 for moving picture, png for a still."""
+    media = {domain.medium: domain for domain in domains.values()}
+    if set(media) == {"sound"}:
+        return "wav"
+    return "png" if set(media) == {"picture"} and media["picture"].steps(seconds) == 1 else "mp4"
 
 
 def identity(weights: str, asked: Mapping[str, Any]) -> str:

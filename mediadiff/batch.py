@@ -1,0 +1,202 @@
+"""A batch from a list of jobs to a folder of clips: `mediadiff batch`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mediadiff.errors import UsageError
+from mediadiff.io.files import append_line, sweep, whole_file
+from mediadiff.jobs import read_jobs
+from mediadiff.rendering.batch import Batch, Crew
+from mediadiff.rendering.estimate import Estimate, estimate
+from mediadiff.rendering.ledger import Job, Ledger
+from mediadiff.rendering.workers import Workers
+
+Report = Callable[[dict[str, Any]], None]
+
+TRIES = 2
+"""How often a clip is tried unless asked otherwise."""
+TIMEOUT = 1800.0
+"""Seconds after which a micro-batch is taken for hung unless asked otherwise."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `of` equal parts of a list of jobs, counted from 1: for machines that share a folder."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`2/4` is the second of four."""
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise UsageError(f"--shard takes a part of the jobs such as 2/4, the second of four; got {text!r}")
+        return cls(int(number), int(of))
+
+    def name(self, stem: str, ending: str) -> str:
+        """The name of a file that each part keeps for itself."""
+        return f"{stem}.{ending}" if self.of == 1 else f"{stem}-{self.number}-of-{self.of}.{ending}"
+
+    def of_jobs(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """The jobs of this part."""
+        return (job for job in jobs if job.place % self.of == self.number - 1)
+
+
+WHOLE = Shard(1, 1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a batch is run."""
+
+    workers: int | None = None
+    """Processes; nothing: as many as there are processors."""
+    resume: bool = False
+    """Whether clips that were set aside are tried again."""
+    tries: int = TRIES
+    timeout: float = TIMEOUT
+    shard: Shard = WHOLE
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= 1024:
+            raise UsageError(f"--workers is the number of processes, 1 to 1024; got {self.workers}")
+        if self.tries < 1:
+            raise UsageError(f"--retries is how often a clip is tried at most, 1 or more; got {self.tries}")
+        if not self.timeout > 0:
+            raise UsageError(f"--timeout is in seconds, above 0; got {self.timeout:g}")
+
+
+def plan(jobs: Path, settings: Settings, report: Report) -> Estimate:
+    """What a batch would take: reads the jobs, tries a micro-batch of each kind, and leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="mediadiff-plan-") as folder:
+        ledger = Ledger(Path(folder) / "ledger.sqlite")
+        try:
+            ledger.fill(settings.shard.of_jobs(read_jobs(jobs)))
+            return _estimate(ledger, settings, report)
+        finally:
+            ledger.close()
+
+
+def run(jobs: Path, out: Path, settings: Settings, report: Report) -> dict[str, Any]:
+    """Makes the clips of a list of jobs into `out`; what an earlier run of the same jobs has done is not done again.
+
+    Returns `{"done": N, "failed": N, "waiting": N, "seconds": S, ...}`. Ctrl-C once lets workers finish what they have
+    in hand, twice ends them at once. Raises UsageError where the folder holds another batch, and DiskFullError where
+    there is no room left: the same call goes on from there.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out takes a folder")
+    ledger = Ledger(out / settings.shard.name("ledger", "sqlite"))
+    try:
+        ledger.fill(settings.shard.of_jobs(read_jobs(jobs)))
+        sweep(out)
+        lost = ledger.lost(lambda file: (out / file).is_file())
+        again = ledger.try_failed_again() if settings.resume else 0
+        _say_state(ledger, lost, again, report)
+        if ledger.fact("estimate") is None and ledger.counts()["waiting"]:
+            ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, report))))
+        manifest = out / settings.shard.name("manifest", "jsonl")
+
+        def record(rows: Sequence[Mapping[str, Any]]) -> None:
+            for row in rows:
+                append_line(manifest, json.dumps(row, separators=(",", ":"), allow_nan=False))
+
+        number = _workers(ledger, settings)
+        batch = Batch(ledger, _crew(out, number), out, settings.tries, settings.timeout, record, report)
+        with _stoppable(batch):
+            outcome = batch.run()
+        sweep(out)
+        _close(ledger, jobs, out, manifest, settings)
+        return {**outcome.counts, "seconds": round(outcome.seconds, 2), "out": str(out), "stopped": outcome.stopped} | {
+            "workers": number,
+            "network_seconds": round(outcome.network_seconds, 2),
+            "peak_bytes": outcome.peak_bytes,
+        }
+    finally:
+        ledger.close()
+
+
+def _crew(out: Path, number: int) -> Crew:
+    return Workers([sys.executable, "-m", "mediadiff.rendering.worker", str(out)], number)
+
+
+def _workers(ledger: Ledger, settings: Settings) -> int:
+    """As many workers as are asked for, or as the processors have room for; no more than there are micro-batches."""
+    shapes = ledger.shapes()
+    threads = max((job.task["asked"]["sampling"]["threads"] for job, _ in shapes), default=1)
+    tasks = sum(-(-number // job.batch) for job, number in shapes)
+    return min(settings.workers or max(1, processors() // threads), max(1, tasks))
+
+
+def processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _estimate(ledger: Ledger, settings: Settings, report: Report) -> Estimate:
+    report({"event": "note", "text": "trying one micro-batch of each kind, to tell what this batch will take"})
+    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), _crew)
+    report({"event": "estimate", **vars(found), "workers": _workers(ledger, settings)})
+    return found
+
+
+def _say_state(ledger: Ledger, lost: int, again: int, report: Report) -> None:
+    counts = ledger.counts()
+    report({"event": "jobs", "of": sum(counts.values()), **counts, "lost": lost, "again": again})
+
+
+@contextmanager
+def _stoppable(batch: Batch) -> Iterator[None]:
+    """Ctrl-C and the system's request to end stop the batch; outside the main thread they are somebody else's."""
+    before = {}
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[kind] = signal.signal(kind, lambda number, frame: batch.stop())
+        except ValueError:
+            break
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _close(ledger: Ledger, jobs: Path, out: Path, manifest: Path, settings: Settings) -> None:
+    """Writes what stays: the manifest in the order of the jobs, and what was not made with the reason."""
+    if ledger.beat():
+        return  # another run in the same folder goes on, and will close it
+    with whole_file(manifest) as temp, temp.open("w", encoding="utf-8") as lines:
+        for row in ledger.rows():
+            if row["state"] == "done":
+                lines.write(json.dumps(row["row"], separators=(",", ":")) + "\n")
+    failures = out / settings.shard.name("failures", "jsonl")
+    with whole_file(failures) as temp, temp.open("w", encoding="utf-8") as lines:
+        for row in ledger.rows():
+            if row["state"] == "failed":
+                told = {name: row[name] for name in ("place", "id", "file", "kind", "reason", "tries")}
+                lines.write(json.dumps(told | {"asked": row["task"]["asked"]}) + "\n")
+
+
+def command(jobs: Path, out: Path) -> str:
+    """The command that tries what was set aside again."""
+    return shlex.join(["mediadiff", "batch", str(jobs), "--out", str(out), "--resume"])
+
+
+def free_bytes(out: Path) -> int:
+    """The room that is left where `out` lies or will lie."""
+    while not out.exists():
+        out = out.parent
+    return shutil.disk_usage(out).free

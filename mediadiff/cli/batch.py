@@ -1,0 +1,45 @@
+"""The command that makes many clips: batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mediadiff.cli.app import Json, app, say
+
+
+@app.command()
+def batch(
+    jobs: Annotated[Path, typer.Argument(help="A list of jobs: .yaml, .jsonl or .csv, one clip a row.")],
+    out: Annotated[Path, typer.Option(help="The folder for the clips.")],
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. [default: as many as processors]", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Try clips that failed once more, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    retries: Annotated[int, typer.Option(help="How often a clip is tried at most.")] = 2,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a micro-batch is taken for hung.")] = 1800.0,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only part I of N: for machines that share a folder.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Make every clip of a list of jobs, or say which failed and why. The same command goes on after any fault."""
+    from mediadiff import batch as batches
+    from mediadiff.console import reporting
+
+    part = batches.Shard.parse(shard) if shard else batches.WHOLE
+    settings = batches.Settings(workers, resume, retries, timeout, part)
+    with reporting(json) as report:
+        if dry_run:
+            batches.plan(jobs, settings, report)
+            return 0
+        made: dict[str, Any] = batches.run(jobs, out, settings, report)
+    left = f", {made['waiting']} left" if made["waiting"] else ""
+    lines = [f"{made['done']} clips in {out}, {made['failed']} failed{left} ({made['seconds']} s)"]
+    if made["failed"]:
+        lines.append(f"why: {out / part.name('failures', 'jsonl')}; again: {batches.command(jobs, out)}")
+    say(json, {"event": "finished", **made}, lines)
+    return 130 if made["stopped"] else 2 if made["failed"] else 0

@@ -1,0 +1,246 @@
+"""Lists of jobs: YAML, JSONL or CSV in, one order a row out, or all mistakes at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mediadiff import model as models
+from mediadiff.diffusion.settings import SamplingSettings
+from mediadiff.errors import MediadiffError, RecipeError
+from mediadiff.model import Model
+from mediadiff.recipe import RenderRecipe, from_dict, load_recipe
+from mediadiff.rendering.ledger import Job
+from mediadiff.rendering.request import Order, identity, natural_ending
+from mediadiff.validation import check, unknown
+from mediadiff.yaml_document import MAX_BYTES, dotted, read_document, read_value, shorten
+
+MOST_MISTAKES = 50
+_OWN = ("recipe", "model", "name", "index")
+_SAMPLING = tuple(item.name for item in fields(SamplingSettings))
+_RENDER = tuple(
+    item.name
+    for item in fields(RenderRecipe)
+    if item.name not in ("model", "num", "first", "out", "sampling", "written")
+)
+KEYS = (*_OWN, *_RENDER, *_SAMPLING)
+"""What a row may say: `recipe` or `model`, what render takes, an `index` and a `name`."""
+_TEXT = ("recipe", "model", "name", "label", "caption", "format", "sampler")
+
+
+@dataclass(frozen=True)
+class JobsDocument:
+    """A YAML list of jobs: the base, and the values that are laid over it, row by row."""
+
+    task: ClassVar[str] = "batch"
+
+    base: dict[str, Any] = field(default_factory=dict)
+    """What every row says unless it says otherwise."""
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Values by key: every combination is a row."""
+    zip: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Values by key, equally many: the first of each are a row, the second of each, and so on."""
+    rows: tuple[dict[str, Any], ...] = ({},)
+    """Rows one by one; each is repeated for every row of grid and zip, and goes before them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row says, and where it stands."""
+
+    values: Mapping[str, Any]
+    place: str
+
+
+def read_jobs(path: Path) -> Iterator[Job]:
+    """The jobs of a list, in order; each is made when it is asked for, so that a long list takes no memory.
+
+    Raises RecipeError when the list has mistakes, after the last row, with up to 50 of them, each with its line.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise RecipeError(f"{path}: a list of jobs ends in {', '.join(_READERS)}; got {path.suffix or 'no ending'!r}")
+    mistakes: list[str] = []
+    seen: Counter[int] = Counter()
+    taken: dict[str, str] = {}
+    number = 0
+    for number, row in enumerate(reader(path), 1):
+        try:
+            job = _job(number - 1, row, path.parent, seen)
+            if job.id in taken:
+                raise RecipeError(f"asks for the same clip as {taken[job.id]}; change its seed or index, or drop it")
+            if job.file in taken:
+                raise RecipeError(f"name: {job.file!r} is the file of {taken[job.file]} already")
+            taken |= {job.file: row.place, job.id: row.place}
+        except MediadiffError as error:
+            mistakes += [f"  {row.place}: {line}" for line in _lines(error)]
+            if len(mistakes) >= MOST_MISTAKES:
+                mistakes.append("  and perhaps more")
+                break
+        else:
+            if not mistakes:
+                yield job
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise RecipeError("\n".join([f"{path}: {count}", *mistakes]))
+    if not number:
+        raise RecipeError(f"{path}: holds no job; write one a row")
+
+
+def _job(number: int, row: Row, folder: Path, seen: Counter[int]) -> Job:
+    for key in row.values:
+        if key not in KEYS:
+            raise RecipeError(f"{shorten(key)}: {unknown(key, KEYS)}")
+    model, order = _order(row.values, folder, seen)
+    file, name = order.file_name(number), row.values.get("name")
+    if name is not None:
+        if not re.fullmatch(r"\w[\w.+=@ -]{0,199}", str(name)):
+            raise RecipeError(f"name: takes letters, digits and _.+=@- and spaces; got {shorten(str(name))!r}")
+        file = f"{name}.{order.format}"
+    asked = order.to_dict()
+    task = {"model": str(model.folder.resolve()), "weights": model.sha256, "asked": asked}
+    shape = f"{model.sha256[:16]}-{order.shape()}"
+    return Job(number, identity(model.sha256, asked), file, shape, order.sampling.batch, task)
+
+
+def _order(values: Mapping[str, Any], folder: Path, seen: Counter[int]) -> tuple[Model, Order]:
+    document = _base(str(values["recipe"]), folder) if "recipe" in values else {"sampling": {}}
+    if "model" in values:
+        document["model"] = values["model"]
+    if "model" not in document:
+        raise RecipeError("a row names the recipe or the model that it is made with")
+    document |= {name: values[name] for name in _RENDER if name in values}
+    document["sampling"] |= {name: values[name] for name in _SAMPLING if name in values}
+    index = values.get("index")
+    if index is None:
+        # Rows that ask for the same are told apart by how many came before: the first is 0, the next is 1.
+        alike = hash(json.dumps(document, sort_keys=True, default=str))
+        index = seen[alike]
+        seen[alike] += 1
+    wanted = from_dict({"mediadiff": 1, "task": "render", **document, "first": index}, "row")
+    assert isinstance(wanted, RenderRecipe)
+    source = str(_near(wanted.model, folder))
+    model, sampling = _model(source), _sampling(source, json.dumps(wanted.sampling, sort_keys=True))
+    labels = list(wanted.labels) or None
+    (request,) = model.requests(1, labels, wanted.seed, wanted.first, wanted.caption or "", wanted.scalars)
+    # A list of labels is gone through by index, as render does.
+    request = replace(request, label=labels[wanted.first % len(labels)]) if labels else request
+    length = model.length(wanted.seconds)
+    return model, Order(request, length, sampling, wanted.format or natural_ending(model.recipe.streams, length))
+
+
+def _base(recipe: str, folder: Path) -> dict[str, Any]:
+    document = dict(_recipe(str(_near(recipe, folder))))
+    return document | {"sampling": dict(document["sampling"])}
+
+
+@lru_cache(maxsize=64)
+def _recipe(path: str) -> dict[str, Any]:
+    loaded = load_recipe(path)
+    if not isinstance(loaded, RenderRecipe):
+        raise RecipeError(f"recipe: {path} is a recipe for training; a job takes one with task: render")
+    document = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
+    return document | {"model": loaded.model}
+
+
+@lru_cache(maxsize=16)
+def _model(source: str) -> Model:
+    return models.describe(source)
+
+
+@lru_cache(maxsize=1024)
+def _sampling(source: str, changes: str) -> SamplingSettings:
+    return _model(source).sampling(**json.loads(changes))
+
+
+def _near(text: str, folder: Path) -> str | Path:
+    """A path relative to the list where there is one, else as it is: a name, or relative to the working folder."""
+    return folder / text if (folder / text).exists() else text
+
+
+def _lines(error: MediadiffError) -> list[str]:
+    """The mistakes of one row, without the heading that a recipe's mistakes have."""
+    first, *rest = str(error).splitlines()
+    return [line.strip() for line in rest] if rest and first.startswith("row: ") else [" ".join([first, *rest])]
+
+
+def _yaml(path: Path) -> Iterator[Row]:
+    document = read_document(_content(path))
+    for name, allowed in (("mediadiff", 1), ("task", JobsDocument.task)):
+        if not document.problems and document.data.get(name) != allowed:
+            raise RecipeError(f"{path}: a list of jobs in YAML starts with\nmediadiff: 1\ntask: {JobsDocument.task}")
+    found = check(JobsDocument, document, (), document.data, also=("mediadiff", "task"))
+    if found is None or document.problems:
+        raise RecipeError("\n".join([f"{path}: mistakes", *(f"  {problem}" for problem in document.problems)]))
+    lengths = {name: len(values) for name, values in found.zip.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise RecipeError(f"{path}: zip: takes equally many values of each key; {said}")
+    zipped = [dict(zip(found.zip, values, strict=True)) for values in zip(*found.zip.values(), strict=True)] or [{}]
+    for i, row in enumerate(found.rows):
+        mark = document.mark(("rows", i)) or document.mark(("grid",)) or document.mark(("zip",))
+        for together in zipped:
+            for values in product(*found.grid.values()):
+                combined = dict(zip(found.grid, values, strict=True))
+                said = ", ".join(f"{name} {value}" for name, value in {**combined, **together}.items())
+                yield Row({**found.base, **combined, **together, **row}, f"{mark}{f' ({said})' if said else ''}")
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line, parse_constant=_no_constant)
+            except (ValueError, RecursionError) as error:
+                raise RecipeError(f"{path}: line {number}: not JSON: {error}") from error
+            if not isinstance(values, dict):
+                raise RecipeError(f"{path}: line {number}: a row is an object, {{...}}; got {shorten(str(values))}")
+            yield Row(values, f"line {number}")
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines)
+        try:
+            head = next(reader, [])
+            for cells in reader:
+                place = f"line {reader.line_num}"
+                if len(cells) > len(head):
+                    raise RecipeError(f"{path}: {place}: {len(cells)} cells, and the head of the table has {len(head)}")
+                named = {name.strip(): cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
+                if named:
+                    yield Row({name: _cell(name, cell, path, place) for name, cell in named.items()}, place)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: line {reader.line_num + 1}: not a table in UTF-8: {error}") from error
+
+
+def _cell(name: str, text: str, path: Path, place: str) -> Any:
+    """Text as it is where text is expected, else what YAML would read."""
+    if name in _TEXT:
+        return text.strip()
+    value, wrong = read_value(text.strip())
+    if wrong:
+        raise RecipeError(f"{path}: {place}: {dotted((name,))}: {shorten(text)!r}: {'; '.join(wrong)}")
+    return value
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number here")
+
+
+_READERS: dict[str, Callable[[Path], Iterable[Row]]] = {".yaml": _yaml, ".yml": _yaml, ".jsonl": _jsonl, ".csv": _csv}
