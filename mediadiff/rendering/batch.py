@@ -45,9 +45,9 @@ class Task:
 
     claims: dict[int, Claim]
     open: set[int]
-    begun: float | None = None
-    """When it was begun, by the monotonic clock."""
-    wall: float = 0.0
+    begun: float = field(default_factory=time.monotonic)
+    """When it was given to the worker, which had nothing else for the network to do."""
+    wall: float = field(default_factory=time.time)
     """The same by the clock on the wall."""
     through: bool = False
 
@@ -173,11 +173,9 @@ class Batch:
             worker.ready, worker.failed_starts = True, 0
         elif kind == "ended":
             self._bury(number, event["kind"], event["reason"])
-        elif kind != "closed":
+        elif kind not in ("begun", "closed"):
             task = worker.tasks[event["task"]]
-            if kind == "begun":
-                task.begun, task.wall = time.monotonic(), time.time()
-            elif kind == "through":
+            if kind == "through":
                 task.through = True
             elif kind == "made":
                 self._keep(number, task, event)
@@ -223,14 +221,10 @@ class Batch:
             self.report({"event": "failed", "file": claim.job.file, "kind": kind, "reason": reason})
 
     def _bury(self, number: int, kind: str, reason: str) -> None:
-        """A worker has ended: what it had begun is suspect, the rest waits again, and another takes its place."""
+        """A worker has ended: what it had in hand is suspect, and another takes its place."""
         worker = self.workers[number]
-        begun = [task for task in worker.tasks.values() if task.begun is not None and task.open]
-        suspects = sum(len(task.open) for task in begun)
+        suspects = sum(len(task.open) for task in worker.tasks.values())
         for task in worker.tasks.values():
-            if task.begun is None:
-                self.ledger.give_back(task.open)
-                continue
             for place in sorted(task.open):
                 self._fail(number, task, place, kind, reason, blame=suspects == 1)
         # One that was killed says nothing of the next; one that crashed before it was ready may do so for ever.
@@ -246,8 +240,8 @@ class Batch:
     def _end_hung(self) -> None:
         now = time.monotonic()
         for number, worker in self.workers.items():
-            begun = [task.begun for task in worker.tasks.values() if task.begun is not None]
-            if begun and now - min(begun) > self.timeout:
+            begun = min((task.begun for task in worker.tasks.values()), default=now)
+            if now - begun > self.timeout:
                 self.crew.kill(number)
                 self._bury(number, "timeout", f"not finished after {self.timeout:g} s; its worker was ended")
 

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ LEASE = 30.0
 """Seconds without a sign of life after which an owner on another machine is taken for dead."""
 _FORMAT = 1
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+_open: set[str] = set()  # owners of this process whose ledger is open
 _SCHEMA = """
 create table facts (name text primary key, value text) without rowid;
 create table jobs (
@@ -76,6 +77,7 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self.owner = secrets.token_hex(8)
+        _open.add(self.owner)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._database.row_factory = sqlite3.Row
@@ -98,10 +100,12 @@ class Ledger:
 
     def close(self) -> None:
         """Gives back what this owner holds, and closes the file."""
-        with self._change() as database:
+        # On a full disk it cannot be noted that nobody holds them: an owner that is gone is found by the next.
+        with suppress(DiskFullError), self._change() as database:
             database.execute("update jobs set state = 'waiting', owner = null where owner = ?", [self.owner])
             database.execute("delete from owners where owner = ?", [self.owner])
         self._database.close()
+        _open.discard(self.owner)
 
     def fact(self, name: str) -> str | None:
         """What was noted under this name."""
@@ -283,6 +287,8 @@ def _job(row: Any) -> Job:
 
 
 def _is_dead(row: Any) -> bool:
+    if row["host"] == _HOST and row["process"] == os.getpid():
+        return row["owner"] not in _open
     if row["host"] == _HOST:
         return _started(row["process"]) != row["started"]
     return bool(time.time() - row["beat"] > LEASE)
