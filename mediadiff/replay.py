@@ -69,7 +69,9 @@ def replay(source: str | Path, model: str | Path | None = None, out: Path | None
     """
     then = recorded(source)
     if out is not None and then.path is not None and out.exists() and out.samefile(then.path.parent):
-        raise UsageError(f"{out} holds the clip itself, which the new one would replace: name another folder with --out")
+        raise UsageError(
+            f"{out} holds the clip itself, which the new one would replace: name another folder with --out"
+        )
     name = then.made["model"]
     if model is None and name not in shipped():
         gone = Difference("model", name, "not found", _THEN_NOW)
