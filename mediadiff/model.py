@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -90,7 +91,7 @@ class Model:
         scalars: Mapping[str, float] | None = None,
     ) -> list[Request]:
         """One request for each of the clips `first` to `first + num - 1`; see `render`."""
-        from mediadiff.rendering.request import Request
+        from mediadiff.rendering.request import Request, without_home
 
         if num < 1:
             raise UsageError(f"num is the number of clips, 1 or more; got {num}")
@@ -103,6 +104,8 @@ class Model:
                 raise UsageError(f"{self.name} has no number {name!r}; it has: {_listed(self.scalars)}")
         if caption and not self.recipe.condition.caption:
             raise UsageError(f"{self.name} was not trained with captions; it has labels: {_listed(self.labels)}")
+        # As it will be written down, so that what is written down makes the same clip.
+        caption = without_home({"caption": caption})["caption"]
         rows = range(first, first + num)
         return [Request(i, seed, labels[i % len(labels)], caption, scalars or {}) for i in rows]
 
@@ -143,11 +146,16 @@ class Model:
         from mediadiff.rendering.request import Order
 
         try:
-            labels, scalars = asked["label"], {name: float(value) for name, value in asked["scalars"].items()}
+            for name, kind in (("seed", int), ("index", int), ("caption", str), ("format", str)):
+                if not isinstance(asked[name], kind):
+                    raise TypeError(f"{name} is {asked[name]!r}")
+            if not re.fullmatch(r"[0-9]{1,10}(/[0-9]{1,7})?", asked["seconds"]):
+                raise TypeError(f"seconds is {asked['seconds']!r}")
+            labels, scalars = asked["label"], {name: 1.0 * value for name, value in asked["scalars"].items()}
             (request,) = self.requests(1, labels, asked["seed"], asked["index"], asked["caption"], scalars)
             length = self.length(Fraction(asked["seconds"]))
-            return Order(request, length, self.sampling(**asked["sampling"]), str(asked["format"]))
-        except (KeyError, TypeError, AttributeError) as error:
+            return Order(request, length, self.sampling(**asked["sampling"]), asked["format"])
+        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise UsageError(f"this is not what a clip of {self.name} was asked for by: {error!r}") from error
 
     def _label(self, label: str) -> str:

@@ -24,7 +24,7 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "catalogue", "console"],
-    ["demo", "measure"],
+    ["demo", "measure", "replay"],
     ["cli"],
     ["__main__"],
 ]

@@ -23,7 +23,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on each line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns 0 for success, 1 for a mistake in how it was called, 2 when some or all of it failed."""
+    """Runs a command; returns its exit code.
+
+    0 for success, 1 for a mistake in how it was called, 2 when some or all of it failed, 3 when a proof found that
+    something differs.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     for stream in (sys.stdout, sys.stderr):
@@ -74,7 +78,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 all done, 1 a mistake in the command or the recipe, 2 some of it failed.")
+@app.callback(
+    epilog="Exit codes: 0 all done, 1 a mistake in the command or the recipe, 2 some of it failed, 3 something differs "
+    "(verify, replay)."
+)
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")

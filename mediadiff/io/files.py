@@ -114,6 +114,11 @@ def sweep(folder: str | Path) -> list[Path]:
     return removed
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that mediadiff writes to until it is whole."""
+    return bool(_TEMP.fullmatch(name))
+
+
 def _is_stale(path: Path, host: str, process: int) -> bool:
     if path.is_symlink() or not path.is_file():
         return False

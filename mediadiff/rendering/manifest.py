@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,15 @@ def carried(tags: Mapping[str, str]) -> dict[str, Any] | None:
     return made if _is_made(made) else None
 
 
+def beside(path: Path) -> dict[str, Any] | None:
+    """The facts in a file's sidecar; None where there is none, or none that is whole."""
+    try:
+        made = json.loads(sidecar(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return made if _is_made(made) else None
+
+
 def append(folder: Path, row: Mapping[str, Any]) -> None:
     """Adds a row to the folder's manifest, synced; a line that a crash tore before it stays alone. DiskFullError."""
     append_line(folder / NAME, json.dumps(row, separators=(",", ":"), allow_nan=False))
@@ -120,19 +129,35 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     notes: list[str] = []
     if not (folder / NAME).is_file():
         return [], []
-    for number, line in enumerate((folder / NAME).read_bytes().split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            found = None
-        if _is_row(found):
-            rows.pop(found["file"], None)
-            rows[found["file"]] = found
-        else:
+    for number, row in lines(folder / NAME):
+        if row is None:
             notes.append(f"{NAME} line {number} is not a whole row; it is passed over")
+        else:
+            rows.pop(row["file"], None)
+            rows[row["file"]] = row
     return list(rows.values()), notes
+
+
+def lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Each line of a manifest that is not empty: its number, and its row or None; one line is held at a time."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, parse(line)
+
+
+def parse(text: str | bytes) -> dict[str, Any] | None:
+    """The row in a text; None where there is none, or none that is whole."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if _is_row(found) else None
+
+
+def sources(folder: Path) -> list[Path]:
+    """The manifests of a folder: those that shards of a batch write (`manifest-I-of-N.jsonl`), then its own."""
+    return sorted(path for path in folder.glob("manifest*.jsonl") if path.is_file())
 
 
 def samples_sha256(clip: Clip) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -20,8 +21,8 @@ PATIENCE = 1.0
 class RayWorkers:
     """As many actors as asked for, numbered from 0; see `mediadiff.rendering.workers.Workers`.
 
-    `craft` makes a worker's craft, where the worker is. Without an `address` a cluster of this machine alone is started,
-    bound to 127.0.0.1, and stopped by `close`; with one, such as `auto` or `ray://host:10001`, a running one is joined.
+    `craft` makes a worker's craft, where the worker is. Without an `address` a cluster of this machine alone is
+    started, bound to 127.0.0.1, and stopped by `close`; with one, such as `auto`, a running one is joined.
     """
 
     def __init__(self, craft: Callable[[], Craft], number: int, address: str | None = None):
@@ -140,14 +141,14 @@ def _connect(number: int, address: str | None) -> Any:
         raise UsageError("this process is connected to a Ray cluster already; call ray.shutdown() first")
     try:
         if address is not None:
-            ray.init(address=address, log_to_driver=False, logging_level="critical")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         else:
             ray.init(
                 num_cpus=number,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
-                logging_level="critical",
+                logging_level=logging.CRITICAL,
                 _node_ip_address="127.0.0.1",
             )
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -74,5 +74,10 @@ def without_home(made: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(text.replace(home, "~") if len(home) > 1 else text)
 
 
+def recorded_identity(weights: str, recipe: Mapping[str, Any]) -> str:
+    """The `identity` of a recipe as a manifest row holds it, whoever's home folder was left out of it."""
+    return _digest([weights, recipe])
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -162,3 +162,16 @@ def test_facts_too_long_for_a_wav_stand_beside_it(tmp_path):
     assert json.loads(manifest.sidecar(tmp_path / "a.wav").read_text()) == made
     manifest.save(Clip(tone(0.1)), tmp_path, "a.wav", MADE, 1.0)
     assert [path.name for path in Path(tmp_path).iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("ending", ["wav", "mp3", "ogg", "gif"])
+def test_facts_of_any_length_stand_in_the_file_or_beside_it(tmp_path, ending):
+    clip = Clip(picture=ramps(2)) if ending == "gif" else Clip(tone(0.05))
+    for length in (*range(50, 800, 50), 1000, 2000, 5000, 70_000):
+        made = {**MADE, "recipe": {"caption": "x" * length}}
+        path = tmp_path / manifest.save(clip, tmp_path, f"a.{ending}", made, 1.0)["file"]
+        inside, beside = manifest.carried(read_media(path).tags), manifest.beside(path)
+        # In one place, whole.
+        assert [found for found in (inside, beside) if found is not None] == [made]
+        assert ending == "wav" or inside is not None
+    assert (beside is not None) == (ending == "wav")
