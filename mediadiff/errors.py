@@ -43,6 +43,14 @@ class ModelError(MediadiffError):
     """A model folder that is missing, damaged or made by something else."""
 
 
+class StoreError(MediadiffError):
+    """A place for files that cannot be reached, read or written; the message names it, the cause and what to do."""
+
+    def __init__(self, place: object, cause: str):
+        super().__init__(f"{printable(place)}: {cause}")
+        self.cause = cause
+
+
 class DiskFullError(MediadiffError):
     """No room left; the message names the path, and nothing half-written stays behind."""
 

@@ -35,7 +35,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
-    temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{_short(path.suffix)}"
+    temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{short_ending(path.name)}"
     _in_use.add(temp.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +99,17 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that `whole_file` writes aside."""
+    return _TEMP.fullmatch(name) is not None
+
+
+def short_ending(name: str) -> str:
+    """The ending of a file name, such as `.wav`; empty when it has none or one that is no plain word."""
+    suffix = Path(name).suffix
+    return suffix if re.fullmatch(r"\.\w{1,16}", suffix, re.ASCII) else ""
+
+
 def sweep(folder: str | Path) -> list[Path]:
     """Removes the temporary files that killed processes of mediadiff left in `folder`; returns what was removed.
 
@@ -143,10 +154,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _short(suffix: str) -> str:
-    return suffix if re.fullmatch(r"\.\w{1,16}", suffix, re.ASCII) else ""
 
 
 def _is_no_room(error: Exception) -> bool:
