@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediadiff.errors import UsageError
-from mediadiff.io.files import write_json
+from mediadiff.io.files import cache_folder, write_json
 from mediadiff.model import Model, load, new_denoiser, save_model, shipped
 
 if TYPE_CHECKING:
@@ -210,12 +209,6 @@ def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) ->
             )
     out.mkdir(parents=True, exist_ok=True)
     write_json(note, run)
-
-
-def cache_folder() -> Path:
-    """Where encoded media and classifiers are kept: `$MEDIADIFF_CACHE`, or `mediadiff` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("MEDIADIFF_CACHE") or Path(home).expanduser() / "mediadiff")
 
 
 def machine() -> dict[str, Any]:

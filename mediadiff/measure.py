@@ -35,8 +35,8 @@ def measure(
     model was trained on. `sheet` is a PNG to be drawn, real clips above rendered
     ones. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
     """
-    from mediadiff.build import cache_folder
     from mediadiff.evaluation.evaluate import evaluate
+    from mediadiff.io.files import cache_folder
 
     labels = model.labels
     num = max(100, 10 * len(labels)) if num is None else num

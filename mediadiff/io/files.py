@@ -99,6 +99,12 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `$MEDIADIFF_CACHE`, or `mediadiff` in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("MEDIADIFF_CACHE") or Path(home).expanduser() / "mediadiff")
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file of this name is one that `whole_file` writes aside."""
     return _TEMP.fullmatch(name) is not None
@@ -123,11 +129,6 @@ def sweep(folder: str | Path) -> list[Path]:
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one that mediadiff writes to until it is whole."""
-    return bool(_TEMP.fullmatch(name))
 
 
 def _is_stale(path: Path, host: str, process: int) -> bool:
