@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mediadiff.errors import UsageError
-from mediadiff.io.files import append_line, sweep, whole_file
+from mediadiff.io.address import is_address
+from mediadiff.io.files import append_line, cache_folder, sweep, whole_file
+from mediadiff.io.store import Store, local_copy
 from mediadiff.jobs import read_jobs
 from mediadiff.rendering.batch import Batch, Crew
 from mediadiff.rendering.estimate import Estimate, estimate
@@ -62,6 +65,10 @@ WHOLE = Shard(1, 1)
 class Settings:
     """How a batch is run."""
 
+    engine: Literal["local", "ray"] = "local"
+    """Processes of this machine, or actors of a Ray cluster."""
+    address: str | None = None
+    """The Ray cluster to join; nothing: one of this machine alone, for this batch alone."""
     workers: int | None = None
     """Processes; nothing: as many as there are processors."""
     resume: bool = False
@@ -73,54 +80,61 @@ class Settings:
     def __post_init__(self) -> None:
         if self.workers is not None and not 1 <= self.workers <= 1024:
             raise UsageError(f"--workers is the number of processes, 1 to 1024; got {self.workers}")
+        if self.engine not in ("local", "ray"):
+            raise UsageError(f"--engine is local or ray; got {self.engine!r}")
+        if self.address is not None and self.engine != "ray":
+            raise UsageError("--address names a Ray cluster: give --engine ray too")
         if self.tries < 1:
             raise UsageError(f"--retries is how often a clip is tried at most, 1 or more; got {self.tries}")
         if not self.timeout > 0:
             raise UsageError(f"--timeout is in seconds, above 0; got {self.timeout:g}")
 
 
-def plan(jobs: Path, settings: Settings, report: Report) -> Estimate:
+def plan(jobs: str, settings: Settings, report: Report) -> Estimate:
     """What a batch would take: reads the jobs, tries a micro-batch of each kind, and leaves nothing behind."""
     with tempfile.TemporaryDirectory(prefix="mediadiff-plan-") as folder:
         ledger = Ledger(Path(folder) / "ledger.sqlite")
         try:
-            ledger.fill(settings.shard.of_jobs(read_jobs(jobs)))
+            ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
             return _estimate(ledger, settings, report)
         finally:
             ledger.close()
 
 
-def run(jobs: Path, out: Path, settings: Settings, report: Report) -> dict[str, Any]:
+def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, Any]:
     """Makes the clips of a list of jobs into `out`; what an earlier run of the same jobs has done is not done again.
+
+    Both are paths or addresses such as `s3://bucket/dir`; the ledger of an address lies in the user's cache folder.
 
     Returns `{"done": N, "failed": N, "waiting": N, "seconds": S, ...}`. Ctrl-C once lets workers finish what they have
     in hand, twice ends them at once. Raises UsageError where the folder holds another batch, and DiskFullError where
     there is no room left: the same call goes on from there.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; --out takes a folder")
-    ledger = Ledger(out / settings.shard.name("ledger", "sqlite"))
+    target = Target.of(out)
+    ledger = Ledger(target.folder / settings.shard.name("ledger", "sqlite"))
     try:
-        ledger.fill(settings.shard.of_jobs(read_jobs(jobs)))
-        sweep(out)
-        lost = ledger.lost(lambda file: (out / file).is_file())
+        ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
+        sweep(target.folder)
+        there = target.files()
+        lost = ledger.lost(lambda file: file in there)
         again = ledger.try_failed_again() if settings.resume else 0
         _say_state(ledger, lost, again, report)
         if ledger.fact("estimate") is None and ledger.counts()["waiting"]:
             ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, report))))
-        manifest = out / settings.shard.name("manifest", "jsonl")
+        manifest = target.folder / settings.shard.name("manifest", "jsonl")
 
         def record(rows: Sequence[Mapping[str, Any]]) -> None:
             for row in rows:
                 append_line(manifest, json.dumps(row, separators=(",", ":"), allow_nan=False))
 
         number = _workers(ledger, settings)
-        batch = Batch(ledger, _crew(out, number), out, settings.tries, settings.timeout, record, report)
+        crew = _crew(target, number, settings)
+        batch = Batch(ledger, crew, target.folder, settings.tries, settings.timeout, record, report)
         with _stoppable(batch):
             outcome = batch.run()
-        sweep(out)
-        _close(ledger, jobs, out, manifest, settings)
-        return {**outcome.counts, "seconds": round(outcome.seconds, 2), "out": str(out), "stopped": outcome.stopped} | {
+        sweep(target.folder)
+        _close(ledger, target, command(jobs, out), settings.shard)
+        return {**outcome.counts, "seconds": round(outcome.seconds, 2), "out": out, "stopped": outcome.stopped} | {
             "workers": number,
             "network_seconds": round(outcome.network_seconds, 2),
             "peak_bytes": outcome.peak_bytes,
@@ -129,8 +143,49 @@ def run(jobs: Path, out: Path, settings: Settings, report: Report) -> dict[str, 
         ledger.close()
 
 
-def _crew(out: Path, number: int) -> Crew:
-    return Workers([sys.executable, "-m", "mediadiff.rendering.worker", str(out)], number)
+@dataclass(frozen=True)
+class Target:
+    """Where a batch goes: a folder, or a folder here from which files are put into a store."""
+
+    folder: Path
+    store: Store | None = None
+
+    @classmethod
+    def of(cls, out: str) -> Target:
+        """The target of a path or an address. UsageError or StoreError where it cannot be one."""
+        if is_address(out):
+            store = Store.open(out)
+            name = hashlib.sha256(str(store).encode()).hexdigest()[:16]
+            return cls(cache_folder() / "batches" / name, store)
+        if Path(out).exists() and not Path(out).is_dir():
+            raise UsageError(f"{out} is a file; --out takes a folder")
+        return cls(Path(out))
+
+    def files(self) -> set[str]:
+        """The names of the files that are there."""
+        if self.store is not None:
+            return set(self.store.names())
+        return {entry.name for entry in os.scandir(self.folder) if entry.is_file()}
+
+    def keep(self, path: Path) -> None:
+        """Puts a file of the folder to where the batch goes."""
+        if self.store is not None:
+            self.store.put(path, path.relative_to(self.folder).as_posix())
+
+
+def _list(jobs: str) -> Path:
+    """The list of jobs as a file of this machine."""
+    return local_copy(jobs, cache_folder() / "inputs")
+
+
+def _crew(target: Target, number: int, settings: Settings) -> Crew:
+    arguments = [str(target.folder.resolve()), *([str(target.store)] if target.store else [])]
+    if settings.engine == "ray":
+        from mediadiff.rendering.ray_workers import RayWorkers
+        from mediadiff.studio import Studio
+
+        return RayWorkers(partial(Studio, Path(arguments[0]), *arguments[1:]), number, settings.address)
+    return Workers([sys.executable, "-m", "mediadiff.studio", *arguments], number)
 
 
 def _workers(ledger: Ledger, settings: Settings) -> int:
@@ -148,7 +203,11 @@ def processors() -> int:
 
 def _estimate(ledger: Ledger, settings: Settings, report: Report) -> Estimate:
     report({"event": "note", "text": "trying one micro-batch of each kind, to tell what this batch will take"})
-    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), _crew)
+
+    def crew(folder: Path, number: int) -> Crew:
+        return _crew(Target(folder), number, Settings())
+
+    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), crew)
     report({"event": "estimate", **vars(found), "workers": _workers(ledger, settings)})
     return found
 
@@ -174,29 +233,25 @@ def _stoppable(batch: Batch) -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _close(ledger: Ledger, jobs: Path, out: Path, manifest: Path, settings: Settings) -> None:
+def _close(ledger: Ledger, target: Target, again: str, shard: Shard) -> None:
     """Writes what stays: the manifest in the order of the jobs, and what was not made with the reason."""
     if ledger.beat():
         return  # another run in the same folder goes on, and will close it
+    manifest = target.folder / shard.name("manifest", "jsonl")
     with whole_file(manifest) as temp, temp.open("w", encoding="utf-8") as lines:
         for row in ledger.rows():
             if row["state"] == "done":
                 lines.write(json.dumps(row["row"], separators=(",", ":")) + "\n")
-    failures = out / settings.shard.name("failures", "jsonl")
+    failures = target.folder / shard.name("failures", "jsonl")
     with whole_file(failures) as temp, temp.open("w", encoding="utf-8") as lines:
         for row in ledger.rows():
             if row["state"] == "failed":
                 told = {name: row[name] for name in ("place", "id", "file", "kind", "reason", "tries")}
                 lines.write(json.dumps(told | {"asked": row["task"]["asked"]}) + "\n")
+    for path in (manifest, failures):
+        target.keep(path)
 
 
-def command(jobs: Path, out: Path) -> str:
+def command(jobs: str, out: str) -> str:
     """The command that tries what was set aside again."""
-    return shlex.join(["mediadiff", "batch", str(jobs), "--out", str(out), "--resume"])
-
-
-def free_bytes(out: Path) -> int:
-    """The room that is left where `out` lies or will lie."""
-    while not out.exists():
-        out = out.parent
-    return shutil.disk_usage(out).free
+    return shlex.join(["mediadiff", "batch", jobs, "--out", out, "--resume"])

@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 from mediadiff import model as models
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.errors import MediadiffError, RecipeError
+from mediadiff.io.address import is_address
+from mediadiff.io.files import cache_folder
+from mediadiff.io.store import local_copy, local_folder
 from mediadiff.model import Model
 from mediadiff.recipe import RenderRecipe, from_dict, load_recipe
 from mediadiff.rendering.ledger import Job
@@ -127,7 +130,7 @@ def _order(values: Mapping[str, Any], folder: Path, seen: Counter[int]) -> tuple
         seen[alike] += 1
     wanted = from_dict({"mediadiff": 1, "task": "render", **document, "first": index}, "row")
     assert isinstance(wanted, RenderRecipe)
-    source = str(_near(wanted.model, folder))
+    source = _near(wanted.model, folder)
     model, sampling = _model(source), _sampling(source, json.dumps(wanted.sampling, sort_keys=True))
     labels = list(wanted.labels) or None
     (request,) = model.requests(1, labels, wanted.seed, wanted.first, wanted.caption or "", wanted.scalars)
@@ -138,13 +141,13 @@ def _order(values: Mapping[str, Any], folder: Path, seen: Counter[int]) -> tuple
 
 
 def _base(recipe: str, folder: Path) -> dict[str, Any]:
-    document = dict(_recipe(str(_near(recipe, folder))))
+    document = dict(_recipe(_near(recipe, folder)))
     return document | {"sampling": dict(document["sampling"])}
 
 
 @lru_cache(maxsize=64)
 def _recipe(path: str) -> dict[str, Any]:
-    loaded = load_recipe(path)
+    loaded = load_recipe(local_copy(path, cache_folder() / "inputs"))
     if not isinstance(loaded, RenderRecipe):
         raise RecipeError(f"recipe: {path} is a recipe for training; a job takes one with task: render")
     document = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
@@ -153,7 +156,7 @@ def _recipe(path: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _model(source: str) -> Model:
-    return models.describe(source)
+    return models.describe(local_folder(source, cache_folder() / "inputs") if is_address(source) else source)
 
 
 @lru_cache(maxsize=1024)
@@ -161,9 +164,9 @@ def _sampling(source: str, changes: str) -> SamplingSettings:
     return _model(source).sampling(**json.loads(changes))
 
 
-def _near(text: str, folder: Path) -> str | Path:
+def _near(text: str, folder: Path) -> str:
     """A path relative to the list where there is one, else as it is: a name, or relative to the working folder."""
-    return folder / text if (folder / text).exists() else text
+    return str(folder / text) if (folder / text).exists() else text
 
 
 def _lines(error: MediadiffError) -> list[str]:

@@ -23,8 +23,8 @@ LAYERS = [
     ["validation"],
     ["recipe"],
     ["model"],
-    ["build", "catalogue", "console"],
-    ["demo", "measure", "replay"],
+    ["build", "catalogue", "console", "jobs", "studio"],
+    ["batch", "demo", "measure", "replay"],
     ["cli"],
     ["__main__"],
 ]

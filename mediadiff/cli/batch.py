@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +11,14 @@ from mediadiff.cli.app import Json, app, say
 
 @app.command()
 def batch(
-    jobs: Annotated[Path, typer.Argument(help="A list of jobs: .yaml, .jsonl or .csv, one clip a row.")],
-    out: Annotated[Path, typer.Option(help="The folder for the clips.")],
+    jobs: Annotated[str, typer.Argument(help="A list of jobs: .yaml, .jsonl or .csv, one clip a row.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="The folder for the clips, or s3://bucket/folder.")],
     workers: Annotated[
         int | None, typer.Option(help="Processes. [default: as many as processors]", show_default=False)
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="local|ray", help="Processes here, or a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster to join, such as auto.", show_default=False)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Try clips that failed once more, too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
@@ -31,7 +34,7 @@ def batch(
     from mediadiff.console import reporting
 
     part = batches.Shard.parse(shard) if shard else batches.WHOLE
-    settings = batches.Settings(workers, resume, retries, timeout, part)
+    settings = batches.Settings(engine, address, workers, resume, retries, timeout, part)  # type: ignore[arg-type]
     with reporting(json) as report:
         if dry_run:
             batches.plan(jobs, settings, report)
@@ -40,6 +43,6 @@ def batch(
     left = f", {made['waiting']} left" if made["waiting"] else ""
     lines = [f"{made['done']} clips in {out}, {made['failed']} failed{left} ({made['seconds']} s)"]
     if made["failed"]:
-        lines.append(f"why: {out / part.name('failures', 'jsonl')}; again: {batches.command(jobs, out)}")
+        lines.append(f"why: {out}/{part.name('failures', 'jsonl')}; again: {batches.command(jobs, out)}")
     say(json, {"event": "finished", **made}, lines)
     return 130 if made["stopped"] else 2 if made["failed"] else 0

@@ -17,14 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any, Protocol
 
 from mediadiff.rendering.failures import kind_of, reason_of
-
-if TYPE_CHECKING:
-    from mediadiff.clip import Clip
-    from mediadiff.model import Model
-    from mediadiff.rendering.request import Order
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -95,43 +90,6 @@ class Bench:
             self.emit({"event": "finished", "task": task["task"], "network_seconds": seconds, "peak_bytes": peak})
 
 
-class Studio:
-    """The craft of real models: one is kept loaded, and loaded once as long as tasks ask for the same."""
-
-    def __init__(self, out: Path):
-        self.out = out
-        self._model: Model | None = None
-        self._folder = ""
-
-    def make(self, jobs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Clip, Order, Model] | Exception]:
-        model = self._load(jobs[0]["model"], jobs[0]["weights"])
-        orders = [model.order(job["asked"]) for job in jobs]
-        first = orders[0]
-        clips = model.generator.attempts([order.request for order in orders], first.seconds, first.sampling)
-        for clip, order in zip(clips, orders, strict=True):
-            yield clip if isinstance(clip, Exception) else (clip, order, model)
-
-    def finish(self, job: Mapping[str, Any], made: tuple[Clip, Order, Model], seconds: float) -> Event:
-        from mediadiff.rendering import manifest
-        from mediadiff.rendering.files import check_length
-
-        clip, order, model = made
-        check_length(clip, order)
-        facts = manifest.facts(model.name, model.sha256, order, model.generator.bf16)
-        return {"row": manifest.save(clip, self.out, job["file"], facts, seconds)}
-
-    def _load(self, folder: str, weights: str) -> Model:
-        from mediadiff.errors import ModelError
-        from mediadiff.model import load
-
-        if self._model is None or (self._folder, self._model.sha256) != (folder, weights):
-            self._model = load(folder)
-            self._folder = folder
-            if self._model.sha256 != weights:
-                raise ModelError(f"{folder} has changed since this batch was begun; put the model back as it was")
-        return self._model
-
-
 def serve(craft: Craft) -> None:
     """Works for whoever holds the other ends of standard input and output, until they are closed."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
@@ -173,7 +131,3 @@ def _listen(lines: IO[str], tasks: queue.Queue[Event | None]) -> None:
 
 def _told(error: BaseException) -> Event:
     return {"reason": reason_of(error)}
-
-
-if __name__ == "__main__":
-    serve(Studio(Path(sys.argv[1])))
