@@ -1,0 +1,203 @@
+"""Batches with real small models: the same bytes however they are made, from a list of jobs to a proved folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mediadiff import batch
+from mediadiff.batch import Settings, Shard
+from mediadiff.cli import main
+from mediadiff.errors import UsageError
+from mediadiff.io.files import sha256
+from mediadiff.model import load
+from mediadiff.rendering import manifest
+from mediadiff.rendering.files import render_files
+from mediadiff.rendering.verify import verify
+from tests.tiny import PICTURE, SOUND, tiny_model
+
+BOTH = {**SOUND, "picture": {**PICTURE["picture"], "frame_rate": "125/16"}}
+
+
+def silent(event):
+    pass
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory) -> Path:
+    """24 jobs, half sound and half sound with picture, in three shapes, as a list of each kind and in other orders."""
+    folder = tmp_path_factory.mktemp("lists")
+    tiny_model(folder / "sound")
+    tiny_model(folder / "both", BOTH)
+    rows = []
+    for i in range(12):
+        rows.append({"model": "sound", "label": "ab"[i % 2], "seed": i, "format": "flac", "name": f"s{i}"})
+        film = {"model": "both", "label": "ab"[i % 2], "seed": i, "format": ("mkv", "mp4")[i % 2], "name": f"f{i}"}
+        rows.append(film | {"steps": 2 + i % 2})
+    mixed = random.Random(0).sample(rows, 24)
+    for name, order in {"plain": rows, "backwards": rows[::-1], "mixed": mixed, "half": rows[5:17]}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in order))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(lists, tmp_path_factory) -> dict[str, str]:
+    """The hash of each file, made by one worker in the order of the list."""
+    return made(lists / "plain.jsonl", tmp_path_factory.mktemp("plain"), workers=1)
+
+
+def made(jobs: Path, out: Path, **settings) -> dict[str, str]:
+    """Runs a batch to its end; the hash of each file."""
+    outcome = batch.run(str(jobs), str(out), Settings(**settings), silent)
+    assert outcome["failed"] == outcome["waiting"] == 0
+    assert not [finding for finding in verify(out) if finding.is_fault]
+    return hashes(out)
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in out.iterdir() if path.suffix in (".flac", ".mkv", ".mp4")}
+
+
+def test_all_are_there_once(plain):
+    assert len(plain) == 24 and len(set(plain.values())) == 24
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_same_bytes_with_any_number_of_workers(lists, plain, tmp_path, workers):
+    assert made(lists / "plain.jsonl", tmp_path, workers=workers) == plain
+
+
+@pytest.mark.parametrize("name", ["backwards", "mixed"])
+def test_the_same_bytes_in_any_order(lists, plain, tmp_path, name):
+    assert made(lists / f"{name}.jsonl", tmp_path, workers=1) == plain
+
+
+def test_the_same_bytes_in_a_part_of_the_list(lists, plain, tmp_path):
+    half = made(lists / "half.jsonl", tmp_path, workers=1)
+    assert len(half) == 12 and half == {name: plain[name] for name in half}
+
+
+def test_the_same_bytes_in_shards_that_share_a_folder(lists, plain, tmp_path):
+    for part in ("1/2", "2/2"):
+        batch.run(str(lists / "plain.jsonl"), str(tmp_path), Settings(workers=1, shard=Shard.parse(part)), silent)
+    assert hashes(tmp_path) == plain
+    assert not [finding for finding in verify(tmp_path) if finding.is_fault]
+    assert {p.name for p in tmp_path.glob("manifest*")} == {"manifest-1-of-2.jsonl", "manifest-2-of-2.jsonl"}
+
+
+def test_the_same_bytes_alone_in_this_process(lists, plain, tmp_path):
+    from mediadiff.jobs import read_jobs
+
+    models = {name: load(lists / name) for name in ("sound", "both")}
+    for job in list(read_jobs(lists / "plain.jsonl"))[::5]:
+        model = models[Path(job.task["model"]).name]
+        order = model.order(job.task["asked"])
+        render_files(model.generator, [order], tmp_path, model.name, model.sha256, silent)
+        assert sha256(tmp_path / order.file_name()) == plain[job.file]
+
+
+def test_the_same_bytes_on_ray(lists, plain, tmp_path):
+    pytest.importorskip("ray")
+    assert made(lists / "plain.jsonl", tmp_path, engine="ray", workers=2) == plain
+
+
+def test_the_same_bytes_after_the_batch_and_a_worker_were_killed(lists, plain, tmp_path):
+    command = [sys.executable, "-m", "mediadiff", "batch", str(lists / "plain.jsonl"), "--out", str(tmp_path)]
+    for victim in ("worker", "batch"):
+        process = subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.DEVNULL, start_new_session=True)
+        enough = len(hashes(tmp_path)) + 3
+        while len(hashes(tmp_path)) < enough and process.poll() is None:
+            time.sleep(0.02)
+        if victim == "worker":
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert enough <= len(hashes(tmp_path)) < 24
+    assert made(lists / "plain.jsonl", tmp_path, workers=1) == plain
+
+
+@pytest.mark.slow
+def test_30_kills_of_a_real_batch_lose_nothing_and_change_nothing(lists, plain, tmp_path):
+    command = [sys.executable, "-m", "mediadiff", "batch", str(lists / "plain.jsonl"), "--out", str(tmp_path)]
+    dice = random.Random(1)
+    for kill in range(30):
+        process = subprocess.Popen([*command, "--workers", "2"], stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(dice.uniform(1, 12))
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        workers = children.read_text().split() if process.poll() is None and children.exists() else []
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(dice.choice(workers)) if workers and kill % 2 else process.pid, signal.SIGKILL)
+        if kill % 2:
+            time.sleep(dice.uniform(0, 3))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        if len(hashes(tmp_path)) > 20:
+            for path in dice.sample(sorted(tmp_path.glob("*.*[4cv]")), 12):
+                path.unlink()
+    assert made(lists / "plain.jsonl", tmp_path, workers=2) == plain
+
+
+def test_the_command_says_what_it_will_take_and_what_it_made(lists, tmp_path, capsys):
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("model,label,seed\n" + "".join(f"{lists / 'sound'},a,{i}\n" for i in range(6)))
+    assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--dry-run", "--json", "--workers", "1"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (plan,) = [event for event in events if event["event"] == "estimate"]
+    assert plan["clips"] == 6 and plan["seconds"] > 0 and not (tmp_path / "out").exists()
+    assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--json", "--workers", "1"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[-1]["event"] == "finished" and events[-1]["done"] == 6
+    assert abs(plan["disk_bytes"] / sum(p.stat().st_size for p in (tmp_path / "out").glob("*.wav")) - 1) < 0.3
+    assert abs(plan["memory_bytes"] / events[-1]["peak_bytes"] - 1) < 0.3
+    rows, notes = manifest.read(tmp_path / "out")
+    assert [row["file"] for row in rows] == [f"a-{i:06d}.wav" for i in range(6)] and not notes
+    assert main(["batch", str(jobs), "--out", str(tmp_path / "out")]) == 0
+    assert "6 jobs, 6 done already" in capsys.readouterr().out
+
+
+def test_a_bad_job_costs_itself_and_is_told(lists, tmp_path, capsys):
+    jobs = tmp_path / "jobs.jsonl"
+    rows = [{"model": str(lists / "sound"), "seed": i, "format": "wav" if i != 2 else "png"} for i in range(4)]
+    jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--workers", "1"]) == 2
+    said = capsys.readouterr().out
+    assert "3 clips in" in said and "1 failed" in said and "--resume" in said
+    (failure,) = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]
+    assert (failure["file"], failure["kind"]) == ("clip-000002.png", "encoder") and "png" in failure["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shard", "3/2"], "--shard takes a part of the jobs such as 2/4"),
+        (["--workers", "0"], "--workers is the number of processes"),
+        (["--retries", "0"], "--retries is how often a clip is tried"),
+        (["--timeout", "0"], "--timeout is in seconds, above 0"),
+        (["--engine", "slurm"], "--engine is local or ray; got 'slurm'"),
+        (["--address", "auto"], "--address names a Ray cluster"),
+    ],
+)
+def test_mistakes_in_the_command(lists, tmp_path, capsys, arguments, said):
+    assert main(["batch", str(lists / "plain.jsonl"), "--out", str(tmp_path / "out"), *arguments]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_that_changes_under_a_batch_is_refused(tmp_path):
+    tiny_model(tmp_path / "sound")
+    (tmp_path / "jobs.jsonl").write_text('{"model": "sound"}\n')
+    batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(workers=1), silent)
+    tiny_model(tmp_path / "sound", labels=("a", "b", "c"))
+    with pytest.raises(UsageError, match="holds another batch"):
+        batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(workers=1), silent)
