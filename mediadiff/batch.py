@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -123,9 +123,8 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
             ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, report))))
         manifest = target.folder / settings.shard.name("manifest", "jsonl")
 
-        def record(rows: Sequence[Mapping[str, Any]]) -> None:
-            for row in rows:
-                append_line(manifest, json.dumps(row, separators=(",", ":"), allow_nan=False))
+        def record(row: Mapping[str, Any]) -> None:
+            append_line(manifest, json.dumps(row, separators=(",", ":"), allow_nan=False))
 
         number = _workers(ledger, settings)
         crew = _crew(target, number, settings)

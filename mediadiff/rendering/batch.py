@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,7 +79,7 @@ class Outcome:
 class Batch:
     """One run of a batch. `tries` is how often a job is tried at most, `timeout` the seconds of a micro-batch.
 
-    `record(rows)` notes finished files outside the ledger before it counts them as done. `report` gets an event now
+    `record(row)` notes a finished file outside the ledger before it counts as done. `report` gets an event now
     and then; `stop` may be called from a signal's handler.
     """
 
@@ -90,7 +90,7 @@ class Batch:
         out: Path,
         tries: int,
         timeout: float,
-        record: Callable[[Sequence[Mapping[str, Any]]], None],
+        record: Callable[[Mapping[str, Any]], None],
         report: Callable[[Event], None],
     ):
         self.ledger, self.crew, self.out = ledger, crew, out
@@ -186,8 +186,8 @@ class Batch:
 
     def _keep(self, number: int, task: Task, event: Event) -> None:
         row = event["row"]
-        self.record([row])
-        self.ledger.done([(event["place"], row)], number, task.wall)
+        self.record(row)
+        self.ledger.done(event["place"], row, event["pictures"], number, task.wall)
         task.open.discard(event["place"])
         self._made += 1
         self.workers[number].made += 1

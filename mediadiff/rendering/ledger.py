@@ -38,7 +38,8 @@ create table jobs (
     tries integer not null default 0,
     kind text, reason text,        -- of the last failure
     seconds real,                  -- that the clip took
-    row text                       -- JSON: its row in the manifest
+    row text,                      -- JSON: its row in the manifest
+    pictures text                  -- JSON: the names of what was drawn of it
 );
 create index jobs_by_shape on jobs (state, shape, place);
 create index jobs_by_state on jobs (state, place);
@@ -172,17 +173,16 @@ class Ledger:
                 [(alone, place, self.owner) for place in places],
             )
 
-    def done(self, rows: Sequence[tuple[int, Mapping[str, Any]]], worker: int, began: float) -> None:
-        """The files of these jobs are in place; `rows` are places and rows of the manifest."""
-        now = time.time()
+    def done(self, place: int, row: Mapping[str, Any], pictures: Sequence[str], worker: int, began: float) -> None:
+        """The job's file is in place: its row in the manifest, and the names of the pictures of it."""
         with self._change() as database:
-            database.executemany(
+            database.execute(
                 "update jobs set state = 'done', owner = null, tries = tries + 1, kind = null, reason = null, "
-                "seconds = ?, row = ? where place = ? and owner = ?",
-                [(row.get("seconds"), json.dumps(row), place, self.owner) for place, row in rows],
+                "seconds = ?, row = ?, pictures = ? where place = ? and owner = ?",
+                [row.get("seconds"), json.dumps(row), json.dumps(pictures), place, self.owner],
             )
-            attempts = [(place, began, now, worker, "done", None) for place, _ in rows]
-            database.executemany("insert into attempts values (?, ?, ?, ?, ?, ?)", attempts)
+            attempt = [place, began, time.time(), worker, "done", None]
+            database.execute("insert into attempts values (?, ?, ?, ?, ?, ?)", attempt)
 
     def failed(
         self, place: int, kind: str, reason: str, worker: int, began: float, again: bool, alone: bool = False
@@ -241,9 +241,10 @@ class Ledger:
         return [(_job(row), row["number"]) for row in self._database.execute(query)]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every job in its place: the columns of the table, `row` as data (None where there is none)."""
+        """Every job in its place: the columns of the table, with `task`, `row` and `pictures` as data, or None."""
         for row in self._database.execute("select * from jobs order by place"):
-            yield {**dict(row), "task": json.loads(row["task"]), "row": row["row"] and json.loads(row["row"])}
+            data = {name: row[name] and json.loads(row[name]) for name in ("task", "row", "pictures")}
+            yield dict(row) | data
 
     def tries(self, place: int) -> list[str]:
         """The outcomes of the tries of one job, in order."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from mediadiff.errors import ClipError, DiskFullError, MediaError, UsageError
 from mediadiff.io.files import append_line, sweep, whole_file
-from mediadiff.rendering.batch import Batch, Outcome
+from mediadiff.rendering.batch import Batch, Crew, Outcome
 from mediadiff.rendering.ledger import Job, Ledger
 from mediadiff.rendering.worker import serve
 from mediadiff.rendering.workers import Workers
@@ -76,15 +76,21 @@ class Craft:
         with whole_file(self.out / job["file"]) as temp:
             temp.write_bytes(content(made))
         digest = hashlib.sha256(content(made)).hexdigest()
-        return {"row": {"file": job["file"], "sha256": digest, "seconds": seconds, "recipe": {}}}
+        return {"row": {"file": job["file"], "sha256": digest, "seconds": seconds, "recipe": {}}, "pictures": []}
 
 
-def workers(out: Path, number: int) -> Workers:
+def workers(out: Path, number: int) -> Crew:
     return Workers([sys.executable, "-m", "tests.rendering.stub", "worker", str(out)], number)
 
 
 def batch(
-    out: Path, work: Iterator[Job], number: int = 2, tries: int = 2, timeout: float = 60.0, report=lambda event: None
+    out: Path,
+    work: Iterator[Job],
+    number: int = 2,
+    tries: int = 2,
+    timeout: float = 60.0,
+    report=lambda event: None,
+    crew: Crew | None = None,
 ) -> Outcome:
     """Runs a batch to its end, in the manner of `mediadiff.batch.run`."""
     ledger = Ledger(out / "ledger.sqlite")
@@ -92,11 +98,10 @@ def batch(
         ledger.fill(work)
         sweep(out)
 
-        def record(rows: Sequence[Mapping[str, Any]]) -> None:
-            for row in rows:
-                append_line(out / "manifest.jsonl", f"{row['file']} {row['sha256']}")
+        def record(row: Mapping[str, Any]) -> None:
+            append_line(out / "manifest.jsonl", f"{row['file']} {row['sha256']}")
 
-        running = Batch(ledger, workers(out, number), out, tries, timeout, record, report)
+        running = Batch(ledger, crew or workers(out, number), out, tries, timeout, record, report)
         signal.signal(signal.SIGINT, lambda number, frame: running.stop())
         return running.run()
     finally:
