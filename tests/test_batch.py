@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,27 @@ def made(jobs: Path, out: Path, **settings) -> dict[str, str]:
 
 def hashes(out: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in out.iterdir() if path.suffix in (".flac", ".mkv", ".mp4")}
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Iterator[str]:
+    """The address of a bucket of a real S3 server on this machine."""
+    fsspec, s3fs = pytest.importorskip("fsspec"), pytest.importorskip("s3fs")
+    from tests.io.bucket_server import BucketServer
+
+    server = BucketServer()
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    settings = {"ENDPOINT_URL": server.url, "ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing"}
+    settings |= {"DEFAULT_REGION": "us-east-1", "EC2_METADATA_DISABLED": "true"}
+    settings |= {"CONFIG_FILE": os.devnull, "SHARED_CREDENTIALS_FILE": os.devnull}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    fsspec.filesystem("s3").mkdir("batches")
+    yield "s3://batches"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.server.shutdown()
 
 
 def test_all_are_there_once(plain):
@@ -201,3 +223,29 @@ def test_a_model_that_changes_under_a_batch_is_refused(tmp_path):
     tiny_model(tmp_path / "sound", labels=("a", "b", "c"))
     with pytest.raises(UsageError, match="holds another batch"):
         batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(workers=1), silent)
+
+
+def test_the_same_bytes_in_a_bucket_and_nothing_is_made_twice_there(lists, plain, tmp_path, bucket):
+    # `bucket` is a real S3 server on this machine; jobs and models come from it, too.
+    from mediadiff.io.store import Store
+
+    inputs, out = Store.open(f"{bucket}/in"), Store.open(f"{bucket}/out")
+    for name in ("sound/model.json", "sound/model.safetensors"):
+        inputs.put(lists / name, name)
+    rows = [json.loads(line) for line in (lists / "plain.jsonl").read_text().splitlines()][0:8:2]
+    (tmp_path / "jobs.jsonl").write_text(
+        "".join(json.dumps(row | {"model": f"{bucket}/in/sound"}) + "\n" for row in rows)
+    )
+    inputs.put(tmp_path / "jobs.jsonl", "jobs.jsonl")
+    settings = Settings(workers=1)
+    assert batch.run(f"{bucket}/in/jobs.jsonl", f"{bucket}/out", settings, silent)["done"] == 4
+    for row in rows:
+        out.get(f"{row['name']}.flac", tmp_path / "found" / f"{row['name']}.flac")
+        assert sha256(tmp_path / "found" / f"{row['name']}.flac") == plain[f"{row['name']}.flac"]
+    names = set(out.names())
+    assert {"manifest.jsonl", "failures.jsonl"} <= names and not [name for name in names if "tmp" in name]
+    out.remove(f"{rows[2]['name']}.flac")
+    said = []
+    assert batch.run(f"{bucket}/in/jobs.jsonl", f"{bucket}/out", settings, said.append)["done"] == 4
+    assert [Path(event["file"]).stem for event in said if event["event"] == "clip"] == [rows[2]["name"]]
+    assert set(out.names()) == names

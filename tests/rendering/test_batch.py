@@ -258,3 +258,20 @@ def test_the_hash_of_a_stub_clip_is_what_its_row_says(tmp_path):
     for line in (tmp_path / "manifest.jsonl").read_text().splitlines():
         file, digest = line.split()
         assert hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() == digest
+
+
+def test_memory_and_open_files_stay_flat_over_2000_clips(tmp_path):
+    seen = []
+
+    def look(event):
+        if event["event"] == "clip":
+            look.done += 1
+            if look.done % 100 == 0:
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                seen.append((pages * 4096, len(os.listdir("/proc/self/fd"))))
+
+    look.done = 0
+    assert stub.batch(tmp_path, stub.jobs(2000), report=look).counts["done"] == 2000
+    # From 500 clips on, when everything has been loaded.
+    memory, files = zip(*seen[4:], strict=True)
+    assert max(memory) < 1.05 * memory[0] and max(files) == min(files)
