@@ -20,7 +20,7 @@ SOUND_SIZE = (320, 140)
 """Width and height in pixels of a picture of sound."""
 
 _WAVE = 36  # rows of the waveform; the spectrogram has the rest
-_FLOOR_DB = -80.0
+_FLOOR_DB, _TOP_DB = -90.0, -10.0  # of the colours, below full scale
 _MOST_FRAMES, _SIDE, _GAP = 12, 96, 2
 _PAPER, _LINE, _LOUD, _INK = 252, 253, 254, 255  # colours after those of the spectrogram
 _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
@@ -30,9 +30,10 @@ def draw(clip: Clip, folder: str | Path, stem: str) -> list[str]:
     """Draws the clip into `folder`; returns the pictures' paths relative to it, `pictures/STEM-....png`.
 
     A film is shown by `STEM-frames.png`, a contact sheet of up to 12 frames; a still needs no other picture. Sound is
-    shown by `STEM-sound.png`: the waveform, full scale at its edges and red above it, and below it the spectrogram, mel
-    frequency upwards, from 80 dB below full scale to full scale. Each file is written whole or not at all, and the same
-    clip gives the same bytes. Raises UsageError when `stem` is no file's name, and DiskFullError.
+    shown by `STEM-sound.png`: the waveform, its height the square root of the samples, full scale at the edges and red
+    above it; below it the spectrogram, mel frequency upwards, its colours from 90 to 10 dB below full scale. Each file
+    is written whole or not at all, and the same clip gives the same bytes. Raises UsageError when `stem` is no file's
+    name, and DiskFullError.
     """
     if not stem or "/" in stem or "\0" in stem:
         raise UsageError(f"a picture's stem is the name of a file without its folder; got {stem!r}")
@@ -56,7 +57,7 @@ def _sound_image(sound: Sound) -> Image.Image:
         samples = np.zeros((1, 1), np.float32)
     width, height = SOUND_SIZE
     heights = height - _WAVE
-    unit = 1 - _decibels(samples, sound.sample_rate, width, heights) / _FLOOR_DB
+    unit = (_decibels(samples, sound.sample_rate, width, heights) - _FLOOR_DB) / (_TOP_DB - _FLOOR_DB)
     pixels = np.concatenate([_wave(samples, width), (unit * (_PAPER - 1)).round().astype(np.uint8)[::-1]])
     image = Image.fromarray(pixels)
     image.putpalette(_PALETTE)
@@ -74,7 +75,9 @@ def _wave(samples: np.ndarray, width: int) -> np.ndarray:
     starts = np.arange(width) * samples.shape[1] // width
     top = np.maximum.reduceat(samples.max(0), starts)
     foot = np.minimum.reduceat(samples.min(0), starts)
-    first, last = (((1 - np.clip(edge, -1, 1)) / 2 * (_WAVE - 1)).round() for edge in (top, foot))
+    # Square roots: a clip at a hundredth of full scale can be seen, and a louder one is still higher.
+    heights = (np.sign(edge) * np.sqrt(np.minimum(np.abs(edge), 1)) for edge in (top, foot))
+    first, last = (((1 - height) / 2 * (_WAVE - 1)).round() for height in heights)
     rows = np.arange(_WAVE)[:, None]
     ink = np.where((top > 1) | (foot < -1), _LOUD, _LINE)
     return np.where((rows >= first) & (rows <= last), ink, _PAPER).astype(np.uint8)
@@ -99,7 +102,7 @@ def _decibels(samples: np.ndarray, sample_rate: int, width: int, height: int) ->
     bins = np.minimum(edges.astype(int), size // 2)
     below = power.astype(np.float64).cumsum(axis=1) - power
     bands = np.diff(below[:, bins] + (edges - bins) * power[:, bins], axis=1) / np.diff(edges)
-    return np.clip(10 * np.log10(np.maximum(bands.T, 1e-10)), _FLOOR_DB, 0)
+    return np.clip(10 * np.log10(np.maximum(bands.T, 1e-12)), _FLOOR_DB, _TOP_DB)
 
 
 def _mel(hertz: float) -> float:
