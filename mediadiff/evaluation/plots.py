@@ -1,4 +1,4 @@
-"""Pictures of clips to look at: spectrograms, contact sheets, real beside rendered, loss by noise level. All PNG."""
+"""Pictures to look at: sheets of clips, real beside rendered, and the loss by noise level. All PNG."""
 
 from __future__ import annotations
 
@@ -30,41 +30,6 @@ class Row:
 
     title: str
     clips: Sequence[Clip]
-
-
-def spectrogram(sound: Sound, path: str | Path, title: str = "") -> Path:
-    """Writes the sound's waveform above its spectrogram (kHz over seconds, dB below full scale); returns the path."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 2.6), dpi=160, layout="constrained")
-    wave, image = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-    times = np.arange(sound.samples.shape[1]) / sound.sample_rate
-    length = max(float(sound.seconds), 1 / sound.sample_rate)
-    for channel in _finite(sound.samples):
-        wave.plot(times, channel, linewidth=0.5, color=_LINE, alpha=1 / sound.channels**0.5)
-    peak = max(0.05, float(np.abs(_finite(sound.samples)).max(initial=0)))
-    wave.set(ylim=(-peak, peak), yticks=(-peak, peak))
-    wave.yaxis.set_major_formatter("{x:.2f}")
-    wave.set_title(_plain(title), parse_math=False)
-    shown = image.imshow(
-        decibels(sound),
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=_FLOOR_DB,
-        vmax=0,
-        extent=(0, length, 0, sound.sample_rate / 2000),
-    )
-    image.set(xlabel="seconds", ylabel="kHz", xlim=(0, length))
-    figure.colorbar(shown, ax=image, label="dB", pad=0.01)
-    return _save_figure(figure, path)
-
-
-def contact_sheet(picture: Picture, path: str | Path, columns: int = 6, most: int = 24) -> Path:
-    """Writes up to `most` frames, evenly spread from the first to the last, row by row; returns the path."""
-    frames = _spread(picture.frames, most)
-    scale = _scale(picture, 128)
-    return _save_image(_grid([_image(frame, scale) for frame in frames], min(columns, len(frames)), gap=3), path)
 
 
 def sheet(rows: Sequence[Row], path: str | Path, frames: int = 6) -> Path:

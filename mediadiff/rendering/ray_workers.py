@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,9 @@ OBJECT_STORE_BYTES = 96 * 2**20
 """Nothing large goes through Ray: clips are written where they are made."""
 PATIENCE = 1.0
 """Seconds that an actor waits for its next event before it answers that there is none."""
+
+
+_LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 class RayWorkers:
@@ -131,7 +135,12 @@ class Hand:
 
 def _connect(number: int, address: str | None) -> Any:
     # Before Ray is imported: else it listens on every interface, and tells its makers that it is used.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if address is None and "ray" in sys.modules and os.environ.get(_LOCAL) != "0":
+        raise UsageError(
+            f"Ray was imported before it could be kept on this machine: set {_LOCAL}=0 before that, or start a cluster "
+            "yourself and give its address"
+        )
+    os.environ[_LOCAL] = "0"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 import random
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,15 @@ import pytest
 from tests.rendering import stub
 from tests.rendering.test_batch import check_whole, rows
 
-ray = pytest.importorskip("ray")
+# Ray itself is imported by the workers, which first see to it that it stays on this machine.
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'mediadiff[ray]'")
 ROOT = str(Path(__file__).parent.parent.parent)
 
 
-@pytest.fixture
-def crew(tmp_path, monkeypatch):
-    from mediadiff.rendering.ray_workers import RayWorkers
-
-    # Actors find the stub where this test found it.
+@pytest.fixture(autouse=True)
+def stub_is_found(monkeypatch):
+    """Actors find the stub where this test found it."""
     monkeypatch.setenv("PYTHONPATH", ROOT)
-    out = tmp_path / "out"
-    out.mkdir()
-    crew = RayWorkers(functools.partial(stub.Craft, out), 2)
-    yield crew
-    crew.close()
 
 
 def listening() -> set[str]:
@@ -45,7 +39,6 @@ def listening() -> set[str]:
 def test_nothing_listens_beyond_this_machine_and_bad_jobs_cost_themselves(tmp_path):
     from mediadiff.rendering.ray_workers import RayWorkers
 
-    os.environ["PYTHONPATH"] = ROOT
     before = listening()
     out = tmp_path / "out"
     out.mkdir()
@@ -64,8 +57,8 @@ def test_nothing_listens_beyond_this_machine_and_bad_jobs_cost_themselves(tmp_pa
 
 @pytest.mark.slow
 def test_ten_actors_and_a_node_die_and_nothing_is_lost(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", ROOT)
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
     from ray.cluster_utils import Cluster
 
     from mediadiff.rendering.ray_workers import RayWorkers
