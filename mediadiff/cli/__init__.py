@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # In the order in which --help lists their commands.
 # isort: off
-from mediadiff.cli import train, render, look
+from mediadiff.cli import train, render, look, data
 from mediadiff.cli.app import app, main
 
-__all__ = ["app", "look", "main", "render", "train"]
+__all__ = ["app", "data", "look", "main", "render", "train"]

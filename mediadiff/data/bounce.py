@@ -14,6 +14,7 @@ import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.data.settings import BounceSettings
+from mediadiff.errors import UsageError
 from mediadiff.rng import numpy_generator
 
 VERSION = 2
@@ -26,6 +27,8 @@ COLOURS = np.array(
 BACKGROUND = np.array([14, 14, 20], np.float32)
 RADII = (0.09, 0.14)
 """Of small and of large balls, in box heights."""
+NARROWEST = 0.5
+"""Box heights: the least width of a box."""
 DROPS = (0.5, 1.0)
 """Of the way from the floor to the ceiling."""
 SPEEDS = (0.2, 0.5)
@@ -168,7 +171,9 @@ def pan(place: float) -> tuple[float, float]:
 
 def scene(settings: BounceSettings, index: int, seconds: float, width: float = 1.0) -> Scene:
     """Clip number `index` of the settings' seed: a function of these arguments alone. `width` is the box's, in its
-    heights."""
+    heights; UsageError where it leaves the balls no room."""
+    if width < NARROWEST:
+        raise UsageError(f"a picture of balls is at least half as wide as high; got {width:.2g} times its height")
     random = numpy_generator("bounce", settings.seed, index)
     # As many clips with each number of balls, whatever the number of clips.
     count = 1 + index % settings.balls
