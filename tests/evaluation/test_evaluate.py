@@ -178,14 +178,15 @@ def test_pictures_are_measured_too(tmp_path: Path, cache: Path) -> None:
     assert "motion, second half" in made.levels and section.columns["copies"].copies_view == 12
 
 
-def test_synchrony_is_measured_where_there_are_sound_and_picture(cache: Path) -> None:
+def test_synchrony_is_measured_where_there_are_sound_and_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Settings", lambda steps, seed: Settings(2, width=4, seed=seed))
     data = DataSettings(bounce=BounceSettings(clips=48), test={"last": 0.25})
     domains = {
         "sound": Stft(sample_rate=8000, n_fft=128, hop=32),
         "picture": Frames(height=32, width=32, frame_rate=12),
     }
     made = [bounce.clip(BounceSettings(seed=1), i, 2.0, sample_rate=8000) for i in range(12)]
-    found = evaluate("balls", made, data, domains, Fraction(2), ("1", "2"), cache=cache)
+    found = evaluate("balls", made, data, domains, Fraction(2), ("1", "2"))
     real, rendered, wrong = found.synchrony.values()
     assert list(found.synchrony) == ["real test", "rendered", "rendered, sounds shuffled"]
     assert real.impacts and rendered.impacts and wrong.impacts
