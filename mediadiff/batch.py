@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from mediadiff.jobs import read_jobs
 from mediadiff.rendering.batch import Batch, Crew
 from mediadiff.rendering.estimate import Estimate, estimate
 from mediadiff.rendering.ledger import Job, Ledger
+from mediadiff.rendering.page import Entry, write_page
 from mediadiff.rendering.workers import Workers
 
 Report = Callable[[dict[str, Any]], None]
@@ -233,7 +235,7 @@ def _stoppable(batch: Batch) -> Iterator[None]:
 
 
 def _close(ledger: Ledger, target: Target, again: str, shard: Shard) -> None:
-    """Writes what stays: the manifest in the order of the jobs, and what was not made with the reason."""
+    """Writes what stays: the manifest in the order of the jobs, what was not made and why, and a page of all."""
     if ledger.beat():
         return  # another run in the same folder goes on, and will close it
     manifest = target.folder / shard.name("manifest", "jsonl")
@@ -247,8 +249,21 @@ def _close(ledger: Ledger, target: Target, again: str, shard: Shard) -> None:
             if row["state"] == "failed":
                 told = {name: row[name] for name in ("place", "id", "file", "kind", "reason", "tries")}
                 lines.write(json.dumps(told | {"asked": row["task"]["asked"]}) + "\n")
-    for path in (manifest, failures):
+    entries = (_entry(row) for row in ledger.rows())
+    page = write_page(target.folder, entries, "Rendered clips", again, shard.name("index", "html"))
+    for path in (manifest, failures, page):
         target.keep(path)
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    """A job on the page."""
+    asked = row["task"]["asked"]
+    settings = {"seed": asked["seed"], "length": f"{float(Fraction(asked['seconds'])):g} s"}
+    if row["seconds"] is not None:
+        settings["time taken"] = f"{row['seconds']:.3g} s"
+    status = row["state"] if row["state"] in ("done", "failed") else "waiting"
+    reason, kind = (row["reason"] or "", row["kind"] or "") if status == "failed" else ("", "")
+    return Entry(row["file"], asked["label"], status, reason, kind, settings, tuple(row["pictures"] or ()))
 
 
 def command(jobs: str, out: str) -> str:

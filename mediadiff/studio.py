@@ -40,19 +40,21 @@ class Studio:
             yield clip if isinstance(clip, Exception) else (clip, order, model)
 
     def finish(self, job: Mapping[str, Any], made: tuple[Clip, Order, Model], seconds: float) -> dict[str, Any]:
+        from mediadiff.rendering import thumbnail
         from mediadiff.rendering.files import check_length
 
         clip, order, model = made
         check_length(clip, order)
         facts = manifest.facts(model.name, model.sha256, order, model.generator.bf16)
+        pictures = thumbnail.draw(clip, self.out, Path(job["file"]).stem)
         row = manifest.save(clip, self.out, job["file"], facts, seconds)
         if self.store is not None:
-            path = self.out / job["file"]
-            for written in (manifest.sidecar(path), path):
-                if written.exists():
-                    self.store.put(written, written.name)
-                    written.unlink()
-        return {"row": row}
+            # The clip itself comes last: where it is, all that belongs to it is.
+            for name in (*pictures, manifest.sidecar(Path(job["file"])).name, job["file"]):
+                if (self.out / name).exists():
+                    self.store.put(self.out / name, name)
+                    (self.out / name).unlink()
+        return {"row": row, "pictures": pictures}
 
     def _load(self, folder: str, weights: str) -> Model:
         if self._model is None or (self._folder, self._model.sha256) != (folder, weights):

@@ -14,11 +14,12 @@ import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.data.settings import BounceSettings
+from mediadiff.errors import UsageError
 from mediadiff.rng import numpy_generator
 
-VERSION = 1
+VERSION = 2
 """To be raised when the same settings make other clips."""
-GRAVITY = 4.0
+GRAVITY = 3.0
 """Box heights per second squared."""
 COLOURS = np.array(
     [(235, 64, 52), (245, 166, 35), (235, 230, 60), (70, 210, 90), (60, 150, 245), (190, 90, 235)], np.float32
@@ -26,11 +27,21 @@ COLOURS = np.array(
 BACKGROUND = np.array([14, 14, 20], np.float32)
 RADII = (0.09, 0.14)
 """Of small and of large balls, in box heights."""
+NARROWEST = 0.5
+"""Box heights: the least width of a box."""
+DROPS = (0.5, 1.0)
+"""Of the way from the floor to the ceiling."""
+SPEEDS = (0.2, 0.5)
+"""Along the floor, in box heights per second."""
 LOWEST = 300.0
 """Hz: what a large ball of the first colour sounds; each next colour is a sixth of an octave higher, a small ball an
 octave."""
 ATTACK, DECAY = 0.002, 0.07
 """Seconds of an impact's rise, and of its fall to a third."""
+APART = 0.1
+"""Seconds between any two impacts, and to the clip's ends, where `TRIES` draws of a ball suffice: each impact is heard
+alone."""
+TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Ball:
     @property
     def pitch(self) -> float:
         """The fundamental of its impacts, in Hz."""
-        return LOWEST * 2 ** (self.colour / len(COLOURS) + (self.radius == RADII[0]))
+        return pitch_of(self.colour, self.radius)
 
     @property
     def period(self) -> float:
@@ -72,6 +83,16 @@ class Ball:
         height = self.radius + since * (GRAVITY / 2) * (self.period - since)
         way = (self.start * self.room + self.speed * seconds) % (2 * self.room)
         return self.radius + np.where(way < self.room, way, 2 * self.room - way), height
+
+    def impacts(self, seconds: float) -> list[tuple[float, float, bool]]:
+        """All of its impacts before `seconds`: when, how fast, and whether on a wall."""
+        down = math.sqrt(2 * GRAVITY * self.drop)
+        floor = [(t, down, False) for t in _times(self.period - self.phase, self.period, seconds)]
+        if not self.speed:
+            return floor
+        pace = self.room / abs(self.speed)
+        first = (1 - self.start if self.speed > 0 else self.start) * pace
+        return floor + [(t, abs(self.speed), True) for t in _times(first, pace, seconds)]
 
 
 @dataclass(frozen=True)
@@ -97,16 +118,10 @@ class Scene:
         """Every impact within the clip, in order of time."""
         found = []
         for number, ball in enumerate(self.balls):
-            down = math.sqrt(2 * GRAVITY * ball.drop)
-            floor = [(t, down, False) for t in _times(ball.period - ball.phase, ball.period, self.seconds)]
-            wall = []
-            if ball.speed:
-                pace = ball.room / abs(ball.speed)
-                first = (1 - ball.start if ball.speed > 0 else ball.start) * pace
-                wall = [(t, abs(ball.speed), True) for t in _times(first, pace, self.seconds)]
-            for t, speed, on_wall in [*floor, *wall]:
-                x, _ = ball.at(np.array([t]))
-                found.append(Impact(t, float(x[0]) / ball.width, speed, number, on_wall))
+            impacts = ball.impacts(self.seconds)
+            places = ball.at(np.array([t for t, _, _ in impacts]))[0] / ball.width
+            for (t, speed, wall), place in zip(impacts, places, strict=True):
+                found.append(Impact(t, float(place), speed, number, wall))
         return sorted(found, key=lambda impact: impact.seconds)
 
     def picture(self, height: int, width: int, rate: Fraction) -> Picture:
@@ -118,7 +133,7 @@ class Scene:
         frames = np.broadcast_to(BACKGROUND, (count, height, width, 3)).copy()
         for ball in self.balls:
             x, y = (v.astype(np.float32) for v in ball.at(seconds))
-            away = np.hypot(columns[None, None, :] - x[:, None, None], rows[None, :, None] - y[:, None, None])
+            away = np.sqrt(np.square(columns - x[:, None])[:, None, :] + np.square(rows - y[:, None])[:, :, None])
             # An edge one pixel wide: a ball's place is seen to a part of a pixel.
             cover = np.clip((ball.radius - away) * height + 0.5, 0, 1)[..., None]
             frames += cover * (COLOURS[ball.colour] - frames)
@@ -139,8 +154,13 @@ class Scene:
         return Sound(out, sample_rate)
 
 
+def pitch_of(colour: int, radius: float) -> float:
+    """The pitch in Hz of a ball of this look: see `LOWEST`."""
+    return LOWEST * 2 ** (colour / len(COLOURS) + (radius == RADII[0]))
+
+
 def loudness(speed: float) -> float:
-    """The peak of an impact's tone, for its speed in box heights per second."""
+    """How strong an impact's fundamental starts, for its speed in box heights per second."""
     return min(0.1 + 0.12 * speed, 0.6)
 
 
@@ -151,19 +171,36 @@ def pan(place: float) -> tuple[float, float]:
 
 def scene(settings: BounceSettings, index: int, seconds: float, width: float = 1.0) -> Scene:
     """Clip number `index` of the settings' seed: a function of these arguments alone. `width` is the box's, in its
-    heights."""
+    heights; UsageError where it leaves the balls no room."""
+    if width < NARROWEST:
+        raise UsageError(f"a picture of balls is at least half as wide as high; got {width:.2g} times its height")
     random = numpy_generator("bounce", settings.seed, index)
     # As many clips with each number of balls, whatever the number of clips.
     count = 1 + index % settings.balls
-    balls = []
+    balls: list[Ball] = []
+    taken = [0.0, seconds]
     for colour in random.permutation(len(COLOURS))[:count]:
-        radius = RADII[int(random.integers(2))]
-        drop = float(random.uniform(0.3, 1 - 2 * radius))
-        period = 2 * math.sqrt(2 * drop / GRAVITY)
-        speed = float(random.uniform(0.2, 0.7)) * (1 if random.random() < 0.5 else -1)
-        phase, start = float(random.uniform(0, period)), float(random.uniform(0, 1))
-        balls.append(Ball(int(colour), radius, drop, phase, start, speed, width))
+        best, widest = None, -1.0
+        for _ in range(TRIES):
+            ball = _ball(int(colour), width, random)
+            times = sorted([*taken, *(t for t, _, _ in ball.impacts(seconds))])
+            apart = min(after - before for before, after in zip(times, times[1:], strict=False))
+            if apart > widest:
+                best, widest = (ball, times), apart
+            if apart >= APART:
+                break
+        assert best is not None
+        balls.append(best[0])
+        taken = best[1]
     return Scene(tuple(balls), seconds)
+
+
+def _ball(colour: int, width: float, random: np.random.Generator) -> Ball:
+    radius = RADII[int(random.integers(2))]
+    drop = float(random.uniform(*DROPS)) * (1 - 2 * radius)
+    period = 2 * math.sqrt(2 * drop / GRAVITY)
+    speed = float(random.uniform(*SPEEDS)) * (1 if random.random() < 0.5 else -1)
+    return Ball(colour, radius, drop, float(random.uniform(0, period)), float(random.uniform(0, 1)), speed, width)
 
 
 def clip(

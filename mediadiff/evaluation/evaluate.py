@@ -18,9 +18,11 @@ from mediadiff.errors import UsageError
 from mediadiff.evaluation import metrics, plots
 from mediadiff.evaluation.classifier import BATCH, Classifier, Settings, recognise, train
 from mediadiff.evaluation.controls import noise_like
+from mediadiff.evaluation.impacts import seen_and_heard
 from mediadiff.evaluation.levels import levels
 from mediadiff.evaluation.real import read_real, round_trip
-from mediadiff.evaluation.report import Column, Evaluation, Level, Section
+from mediadiff.evaluation.report import Column, Evaluation, Level, Section, Synchrony
+from mediadiff.evaluation.sync import agreement, shuffled
 from mediadiff.evaluation.views import PictureView, SoundView, View, picture_of, sound_of
 from mediadiff.rng import numpy_generator
 
@@ -77,13 +79,16 @@ def evaluate(
     for medium in sorted({domain.medium for domain in domains.values()}):
         classifier = _classifier(medium, real.train, clips[0], seconds, seed, cache, _progress("classifier", report))
         sections.append(_section(medium, classifier, real.train, sets, seed))
+    synchrony = {}
+    if {"sound", "picture"} <= {domain.medium for domain in domains.values()}:
+        synchrony = _synchrony({"real test": real.test, "rendered": clips}, data.bounce is not None, seed)
     notes = list(real.notes)
     if len(drawn) < 50:
         notes.append(f"only {len(drawn)} clips of each set are compared, so the figures are rough")
     missing = sorted(set(labels) - {clip.label or "" for clip in real.test})
     if missing:
         notes.append(f"no test clips of {', '.join(missing)}: only recognition and copies tell of them")
-    return Evaluation(name, len(clips), tuple(sections), tuple(notes))
+    return Evaluation(name, len(clips), tuple(sections), tuple(notes), synchrony)
 
 
 def side_by_side(real: Sequence[Clip], rendered: Sequence[Clip], path: Path) -> Path:
@@ -195,6 +200,21 @@ def _column(
         int((near_view < known.near_view / 2).sum()),
         _levels([levels(clips[i], medium) for i in drawn[0]], real_levels),
     )
+
+
+def _synchrony(sets: Mapping[str, Sequence[Clip]], is_bounce: bool, seed: int) -> dict[str, Synchrony]:
+    """Real clips, rendered ones, and these with their sounds shuffled; impacts too, where the clips show balls."""
+    sets = {name: [clip for clip in clips if _is_heard_and_seen(clip)] for name, clips in sets.items()}
+    if min(map(len, sets.values())) < 2:
+        return {}
+    sets["rendered, sounds shuffled"] = shuffled(sets["rendered"], seed)
+    return {
+        name: Synchrony(agreement(clips), seen_and_heard(clips) if is_bounce else None) for name, clips in sets.items()
+    }
+
+
+def _is_heard_and_seen(clip: Clip) -> bool:
+    return clip.sound is not None and clip.picture is not None and not clip.picture.is_still
 
 
 def _levels(found: Sequence[Mapping[str, float]], real: Sequence[Mapping[str, float]]) -> dict[str, Level]:

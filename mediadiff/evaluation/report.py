@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mediadiff.evaluation.impacts import Impacts
 from mediadiff.evaluation.metrics import Interval
+from mediadiff.evaluation.sync import Agreement
 
 PLAIN = 0.01
 """A level differs from the real one plainly when chance would do as much less often than this."""
@@ -64,13 +66,22 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Synchrony:
+    """How sound and picture of one set of clips go together; `impacts` of generated clips only."""
+
+    agreement: Agreement
+    impacts: Impacts | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """All figures of one evaluation."""
+    """All figures of one evaluation; `synchrony` by set of clips, empty where there are not both sound and picture."""
 
     name: str
     rendered: int
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    synchrony: Mapping[str, Synchrony] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `json` can write; an interval or a level becomes a dictionary of its parts."""
@@ -84,6 +95,8 @@ class Evaluation:
         parts = [f"{self.name}: {self.rendered} rendered clips"]
         for section in self.sections:
             parts += ["", *_table(section), "", *_words(section)]
+        if self.synchrony:
+            parts += ["", *synchrony_lines(self.synchrony)]
         if self.notes:
             parts += ["", *(f"Note: {note}." for note in self.notes)]
         return "\n".join(parts)
@@ -93,6 +106,34 @@ def recall_of_real(section: Section) -> float | None:
     """The recall of the rendered clips divided by that of as many real test clips."""
     real, rendered = section.columns["real test"].recall, section.columns["rendered"].recall
     return None if not real or rendered is None else rendered / real
+
+
+def synchrony_lines(found: Mapping[str, Synchrony]) -> list[str]:
+    """A table with one line for each set of clips, and what its columns are."""
+    heads = ["synchrony", "clips", "AV-Align", "sound late by", "correlation"]
+    rows = [
+        [name, str(a.clips), _number(a.av_align), f"{a.lag:+.2f} s", f"{a.strength:.2f}"]
+        for name, a in ((name, one.agreement) for name, one in found.items())
+    ]
+    words = (
+        "AV-Align: onsets and motion peaks that have their counterpart within a frame, of all. Sound late by: where "
+        "the envelopes of both agree best, and their correlation there."
+    )
+    if all(one.impacts for one in found.values()):
+        heads += ["impacts heard", "sounds alone", "in tune", "in place"]
+        for row, one in zip(rows, found.values(), strict=True):
+            shares = one.impacts.shares().values() if one.impacts else ()
+            row += ["-" if share is None else f"{100 * share:.1f} %" for share in shares]
+        words += (
+            " Impacts heard: those seen that have a sound within a frame; sounds alone: those without an impact. In "
+            "tune, in place: of the impacts heard, those with the pitch of the ball, and where it is in stereo."
+        )
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = []
+    for first, *cells in (heads, *rows):
+        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *right]))
+    return [*lines, "", words]
 
 
 def _table(section: Section) -> list[str]:
@@ -162,7 +203,9 @@ def _level(level: Level) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Column, Section)):
+    if isinstance(value, Impacts):
+        value = vars(value) | {"shares": value.shares()}
+    elif isinstance(value, (Column, Section, Synchrony, Agreement)):
         value = vars(value)
     elif isinstance(value, (Interval, Level)):
         value = value._asdict()

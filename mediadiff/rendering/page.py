@@ -56,13 +56,19 @@ class Entry:
                 raise UsageError(f"an entry's paths are relative to the page's folder, and inside it; got {path!r}")
 
 
-def write_page(folder: str | Path, entries: Iterable[Entry], title: str = "Rendered clips", retry: str = "") -> Path:
-    """Writes `index.html` into the folder, whole or not at all, and returns its path.
+def write_page(
+    folder: str | Path,
+    entries: Iterable[Entry],
+    title: str = "Rendered clips",
+    retry: str = "",
+    name: str = "index.html",
+) -> Path:
+    """Writes the page `name` into the folder, whole or not at all, and returns its path.
 
     The entries are read once, and none is kept: memory does not grow with their number. `retry` is the command that
     tries the failed clips again. The folder may be moved or zipped as it is; the same entries give the same bytes.
     """
-    path = Path(folder) / "index.html"
+    path = Path(folder) / name
     with ExitStack() as open_files:
         temp = open_files.enter_context(whole_file(path))
         # What stands above the cards is known after the last of them.

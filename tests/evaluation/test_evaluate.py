@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mediadiff.clip import Clip, Sound
-from mediadiff.data.settings import DataSettings
+from mediadiff.data import bounce
+from mediadiff.data.settings import BounceSettings, DataSettings
 from mediadiff.domains.frames import Frames
 from mediadiff.domains.stft import Stft
 from mediadiff.errors import UsageError
@@ -135,6 +136,7 @@ def test_louder_clips_differ_in_loudness_only(folder: Path, cache: Path, perfect
 def test_the_report_can_be_written_and_is_the_same_again(folder: Path, cache: Path, perfect: Evaluation) -> None:
     found = perfect
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert plain["synchrony"] == {} and "AV-Align" not in found.text()
     (section,) = plain["sections"]
     assert plain["rendered"] == 30 and section["classifier"] == only(found).classifier
     assert section["columns"]["rendered"]["recognised"]["value"] > 0.9
@@ -174,6 +176,31 @@ def test_pictures_are_measured_too(tmp_path: Path, cache: Path) -> None:
     made = section.columns["rendered"]
     assert section.medium == "picture" and made.recognised is not None and made.recognised.value > 0.9
     assert "motion, second half" in made.levels and section.columns["copies"].copies_view == 12
+
+
+def test_synchrony_is_measured_where_there_are_sound_and_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Settings", lambda steps, seed: Settings(2, width=4, seed=seed))
+    data = DataSettings(bounce=BounceSettings(clips=48), test={"last": 0.25})
+    domains = {
+        "sound": Stft(sample_rate=8000, n_fft=128, hop=32),
+        "picture": Frames(height=32, width=32, frame_rate=12),
+    }
+    made = [bounce.clip(BounceSettings(seed=1), i, 2.0, sample_rate=8000) for i in range(12)]
+    found = evaluate("balls", made, data, domains, Fraction(2), ("1", "2"))
+    real, rendered, wrong = found.synchrony.values()
+    assert list(found.synchrony) == ["real test", "rendered", "rendered, sounds shuffled"]
+    assert real.impacts and rendered.impacts and wrong.impacts
+    for good in (real, rendered):
+        assert good.impacts and good.impacts.matched >= 0.97 * good.impacts.seen and good.impacts.in_place is None
+        assert abs(good.agreement.lag) <= 0.03 and good.agreement.clips == 12
+    assert wrong.impacts.matched < 0.5 * wrong.impacts.seen == 0.5 * rendered.impacts.seen
+    text = found.text()
+    assert "AV-Align" in text and "impacts heard" in text
+    (line,) = (one for one in text.splitlines() if one.startswith("rendered, sounds shuffled"))
+    assert f"{100 * wrong.impacts.matched / wrong.impacts.seen:.1f} %" in line
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert plain["synchrony"]["rendered"]["impacts"]["shares"]["matched"] >= 0.97
+    assert set(plain["synchrony"]["real test"]["agreement"]) == {"clips", "av_align", "lag", "strength"}
 
 
 def test_draws_take_as_many_of_each_label_from_both() -> None:
