@@ -63,6 +63,8 @@ def sentence(event: Event) -> str | None:
             return f"{done} of {of} clips ({part}), loss {loss:.4g}, {speed:.3g} clips/s, {duration(left)} left"
         case {"event": "clip", "file": file, "done": done, "of": of}:
             return f"{done} of {of}: {file}"
+        case {"event": "failed", "file": file, "kind": kind, "reason": reason}:
+            return f"failed: {file}: {kind}: {reason}"
         case {"event": "batch", "done": done, "failed": failed, "of": of, "clips_per_minute": speed, **rest}:
             left = f", {duration(rest['seconds_left'])} left" if rest["seconds_left"] else ""
             return f"{done} of {of} clips, {failed} failed, {speed:g} clips/min{left}, {len(rest['workers'])} workers"
@@ -128,12 +130,14 @@ class _Lines:
 
 @contextmanager
 def _bar() -> Iterator[Report]:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(highlight=False)
     progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[said]}"), console=console)
+    live = Live(progress, console=console, refresh_per_second=4)
     bars: dict[str, Any] = {}
 
     def report(event: Event) -> None:
@@ -141,13 +145,31 @@ def _bar() -> Iterator[Report]:
         if kind in _DONE:
             if kind not in bars:
                 bars[kind] = progress.add_task(_NAMES[kind], total=event["of"], said="")
-            said = f"{event['clips_per_second']:.3g} clips/s, loss {event['loss']:.4g}" if kind == "step" else ""
+            said = ""
+            if kind == "step":
+                said = f"{event['clips_per_second']:.3g} clips/s, loss {event['loss']:.4g}"
+            elif kind == "batch":
+                said = f"{event['failed']} failed, {event['clips_per_minute']:g} clips/min"
+                live.update(Group(progress, _workers(event["workers"])))
             progress.update(bars[kind], completed=event[_DONE[kind]], total=event["of"], said=said)
         elif (text := sentence(event)) is not None:
-            progress.console.print(text, markup=False, soft_wrap=True)
+            console.print(text, markup=False, soft_wrap=True)
 
-    with progress:
+    with live:
         yield report
+
+
+def _workers(workers: list[dict[str, Any]]) -> Any:
+    """A table of the workers of a batch."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table("worker", "", "clips", "clips/min", "in hand for", box=box.SIMPLE_HEAD)
+    for one in workers:
+        held = duration(one["held_seconds"]) if one["held_seconds"] is not None else ""
+        cells = one["worker"], one["state"], one["made"], f"{one['clips_per_minute']:g}", held
+        table.add_row(*map(str, cells))
+    return table
 
 
 def _listed(names: list[str], most: int = 12) -> str:

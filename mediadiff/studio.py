@@ -46,7 +46,7 @@ class Studio:
         clip, order, model = made
         check_length(clip, order)
         facts = manifest.facts(model.name, model.sha256, order, model.generator.bf16)
-        pictures = thumbnail.draw(clip, self.out, Path(job["file"]).stem)
+        pictures = thumbnail.draw(clip, self.out, job["file"])
         row = manifest.save(clip, self.out, job["file"], facts, seconds)
         if self.store is not None:
             # The clip itself comes last: where it is, all that belongs to it is.

@@ -181,7 +181,8 @@ def test_the_command_says_what_it_will_take_and_what_it_made(lists, tmp_path, ca
     assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--json", "--workers", "1"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[-1]["event"] == "finished" and events[-1]["done"] == 6
-    assert abs(plan["disk_bytes"] / sum(p.stat().st_size for p in (tmp_path / "out").glob("*.wav")) - 1) < 0.3
+    taken = [*(tmp_path / "out").glob("*.wav"), *(tmp_path / "out").glob("pictures/*")]
+    assert abs(plan["disk_bytes"] / sum(path.stat().st_size for path in taken) - 1) < 0.3
     assert abs(plan["memory_bytes"] / events[-1]["peak_bytes"] - 1) < 0.3
     rows, notes = manifest.read(tmp_path / "out")
     assert [row["file"] for row in rows] == [f"a-{i:06d}.wav" for i in range(6)] and not notes
@@ -247,5 +248,5 @@ def test_the_same_bytes_in_a_bucket_and_nothing_is_made_twice_there(lists, plain
     out.remove(f"{rows[2]['name']}.flac")
     said = []
     assert batch.run(f"{bucket}/in/jobs.jsonl", f"{bucket}/out", settings, said.append)["done"] == 4
-    assert [Path(event["file"]).stem for event in said if event["event"] == "clip"] == [rows[2]["name"]]
+    assert [Path(event["file"]).stem for event in said if event["event"] == "made"] == [rows[2]["name"]]
     assert set(out.names()) == names

@@ -41,7 +41,8 @@ def batch(
             return 0
         made: dict[str, Any] = batches.run(jobs, out, settings, report)
     left = f", {made['waiting']} left" if made["waiting"] else ""
-    lines = [f"{made['done']} clips in {out}, {made['failed']} failed{left} ({made['seconds']} s)"]
+    took = f"{made['seconds']} s, the network's own time {made['network_seconds'] / made['workers']:.4g} s"
+    lines = [f"{made['done']} clips in {out}, {made['failed']} failed{left} ({took})"]
     if made["failed"]:
         lines.append(f"why: {out}/{part.name('failures', 'jsonl')}; again: {batches.command(jobs, out)}")
     say(json, {"event": "finished", **made}, lines)

@@ -191,7 +191,7 @@ class Batch:
         task.open.discard(event["place"])
         self._made += 1
         self.workers[number].made += 1
-        self.report({"event": "clip", "file": str(self.out / row["file"]), "label": row["recipe"].get("label")})
+        self.report({"event": "made", "file": str(self.out / row["file"]), "label": row["recipe"].get("label")})
 
     def _close_task(self, number: int, event: Event) -> None:
         task = self.workers[number].tasks.pop(event["task"])
@@ -265,12 +265,17 @@ class Batch:
                 "clips_per_minute": round(60 * speed, 1),
                 "seconds_left": round(left / speed, 1) if speed else None,
                 "others": self._others,
-                "workers": [
-                    {"worker": number, "state": _state(worker), "made": worker.made}
-                    for number, worker in self.workers.items()
-                ],
+                "workers": [self._told(number, now) for number in self.workers],
             }
         )
+
+    def _told(self, number: int, now: float) -> Event:
+        """What is told of a worker."""
+        worker = self.workers[number]
+        held = [now - task.begun for task in worker.tasks.values()]
+        speed = 60 * worker.made / max(now - self._begun, 1e-9)
+        told = {"worker": number, "state": _state(worker), "made": worker.made, "clips_per_minute": round(speed, 1)}
+        return told | {"held_seconds": round(max(held), 1) if held else None}
 
 
 def _is_alone(task: Task) -> bool:

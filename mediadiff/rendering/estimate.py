@@ -107,7 +107,7 @@ def _watch(workers: Crew, at_once: int, begun: float, folder: Path) -> Trial:
             if kind == "begun" and event["task"] == 1:
                 starts[number] = now
             if kind == "made" and event["task"] == 2:
-                sizes.append(sum(p.stat().st_size for p in folder.glob(f"{event['row']['file']}*")))
+                sizes.append(sum(p.stat().st_size for p in folder.rglob(f"{event['row']['file']}*")))
             if kind == "finished" and event["task"] == 1:
                 network[number] = event["network_seconds"]
             if kind == "finished" and event["task"] == 2:

@@ -248,7 +248,7 @@ def test_what_is_said_while_a_batch_runs(tmp_path):
     assert (last["done"], last["failed"], last["of"], last["waiting"]) == (8, 1, 9, 0)
     assert last["clips_per_minute"] > 0 and [w["worker"] for w in last["workers"]] == [0, 1]
     assert sum(w["made"] for w in last["workers"]) == 8
-    assert Counter(event["event"] for event in events)["clip"] == 8
+    assert Counter(event["event"] for event in events)["made"] == 8
     (failed,) = [event for event in events if event["event"] == "failed"]
     assert failed["file"] == "000003.bin" and failed["kind"] == "not finite"
 
@@ -264,7 +264,7 @@ def test_memory_and_open_files_stay_flat_over_2000_clips(tmp_path):
     seen = []
 
     def look(event):
-        if event["event"] == "clip":
+        if event["event"] == "made":
             look.done += 1
             if look.done % 100 == 0:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
