@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mediadiff.errors import UsageError
 from mediadiff.io.address import is_address
-from mediadiff.io.files import append_line, cache_folder, sweep, whole_file
+from mediadiff.io.files import append_line, cache_folder, sweep, whole_file, write_json
 from mediadiff.io.store import Store, local_copy
 from mediadiff.jobs import read_jobs
 from mediadiff.rendering.batch import Batch, Crew
@@ -98,7 +98,7 @@ def plan(jobs: str, settings: Settings, report: Report) -> Estimate:
         ledger = Ledger(Path(folder) / "ledger.sqlite")
         try:
             ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
-            return _estimate(ledger, settings, report)
+            return _estimate(ledger, settings, {}, report)
         finally:
             ledger.close()
 
@@ -122,7 +122,7 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
         again = ledger.try_failed_again() if settings.resume else 0
         _say_state(ledger, lost, again, report)
         if ledger.fact("estimate") is None and ledger.counts()["waiting"]:
-            ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, report))))
+            ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, _trials(), report))))
         manifest = target.folder / settings.shard.name("manifest", "jsonl")
 
         def record(row: Mapping[str, Any]) -> None:
@@ -202,15 +202,26 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _estimate(ledger: Ledger, settings: Settings, report: Report) -> Estimate:
-    report({"event": "note", "text": "trying one micro-batch of each kind, to tell what this batch will take"})
+def _estimate(ledger: Ledger, settings: Settings, known: dict[str, Any], report: Report) -> Estimate:
+    """What the batch will take; `known` are trials that may be relied on."""
+    report({"event": "note", "text": "what will it take? Kinds of clip that are new here are tried"})
 
     def crew(folder: Path, number: int) -> Crew:
         return _crew(Target(folder), number, Settings())
 
-    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), crew)
+    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), crew, known)
+    write_json(cache_folder() / "trials.json", known)
     report({"event": "estimate", **vars(found), "workers": _workers(ledger, settings)})
     return found
+
+
+def _trials() -> dict[str, Any]:
+    """The trials that were made on this machine."""
+    try:
+        found = json.loads((cache_folder() / "trials.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _say_state(ledger: Ledger, lost: int, again: int, report: Report) -> None:

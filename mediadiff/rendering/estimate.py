@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,26 @@ class Estimate:
 
 
 def estimate(
-    shapes: Sequence[tuple[Job, int]], workers: int, processors: int, crew: Callable[[Path, int], Crew]
+    shapes: Sequence[tuple[Job, int]],
+    workers: int,
+    processors: int,
+    crew: Callable[[Path, int], Crew],
+    known: MutableMapping[str, dict[str, Any]],
 ) -> Estimate:
-    """What is left of a batch will take, from trials made now.
+    """What is left of a batch will take, from trials.
 
     `shapes` has for each shape a job and how many there are; `crew(out, number)` are workers that write into a folder.
-    Raises MediadiffError when a trial fails for every clip of it.
+    `known` are trials of earlier batches, by shape; those made now are added. Raises MediadiffError when a trial fails
+    for every clip of it.
     """
     at_once = max(1, min(workers, processors))
     trials: list[tuple[Job, Trial]] = []
     for job, number in shapes[:MOST_TRIALS]:
-        trials.append((job, try_out(job, min(number, job.batch), at_once, crew)))
+        clips = min(number, job.batch)
+        key = f"{job.shape} {job.task['asked']['format']} {clips} {at_once}"
+        if key not in known:
+            known[key] = asdict(try_out(job, clips, at_once, crew))
+        trials.append((job, Trial(**known[key])))
     seconds = disk = 0.0
     for job, number in shapes:
         model, trial = min(trials, key=lambda tried, job=job: _distance(tried[0], job))  # type: ignore[misc]
