@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from mediadiff.io.files import append_line, cache_folder, sweep, whole_file, wri
 from mediadiff.io.store import Store, local_copy
 from mediadiff.jobs import read_jobs
 from mediadiff.rendering.batch import Batch, Crew
-from mediadiff.rendering.estimate import Estimate, estimate
+from mediadiff.rendering.estimate import Estimate, Trial, estimate
 from mediadiff.rendering.ledger import Job, Ledger
 from mediadiff.rendering.page import Entry, write_page
 from mediadiff.rendering.workers import Workers
@@ -217,11 +217,12 @@ def _estimate(ledger: Ledger, settings: Settings, known: dict[str, Any], report:
 
 def _trials() -> dict[str, Any]:
     """The trials that were made on this machine."""
+    names = {item.name for item in fields(Trial)}
     try:
-        found = json.loads((cache_folder() / "trials.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = dict(json.loads((cache_folder() / "trials.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {key: one for key, one in found.items() if isinstance(one, dict) and set(one) == names}
 
 
 def _say_state(ledger: Ledger, lost: int, again: int, report: Report) -> None:

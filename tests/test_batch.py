@@ -33,6 +33,14 @@ def silent(event):
     pass
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory) -> Iterator[None]:
+    """A cache of these tests' own, so that each kind of clip is tried once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory) -> Path:
     """24 jobs, half sound and half sound with picture, in three shapes, as a list of each kind and in other orders."""
