@@ -8,18 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mediadiff import model as models
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.errors import MediadiffError, RecipeError
 from mediadiff.io.address import is_address
 from mediadiff.io.files import cache_folder
 from mediadiff.io.store import local_copy, local_folder
-from mediadiff.model import Model
+from mediadiff.model import Model, describe
 from mediadiff.recipe import RenderRecipe, from_dict, load_recipe
 from mediadiff.rendering.ledger import Job
 from mediadiff.rendering.request import Order, identity, natural_ending
@@ -72,12 +70,12 @@ def read_jobs(path: Path) -> Iterator[Job]:
     if reader is None:
         raise RecipeError(f"{path}: a list of jobs ends in {', '.join(_READERS)}; got {path.suffix or 'no ending'!r}")
     mistakes: list[str] = []
-    seen: Counter[int] = Counter()
+    bench = _Bench(path.parent)
     taken: dict[str, str] = {}
     number = 0
     for number, row in enumerate(reader(path), 1):
         try:
-            job = _job(number - 1, row, path.parent, seen)
+            job = bench.job(number - 1, row)
             if job.id in taken:
                 raise RecipeError(f"asks for the same clip as {taken[job.id]}; change its seed or index, or drop it")
             if job.file in taken:
@@ -98,70 +96,78 @@ def read_jobs(path: Path) -> Iterator[Job]:
         raise RecipeError(f"{path}: holds no job; write one a row")
 
 
-def _job(number: int, row: Row, folder: Path, seen: Counter[int]) -> Job:
-    for key in row.values:
-        if key not in KEYS:
-            raise RecipeError(f"{shorten(key)}: {unknown(key, KEYS)}")
-    model, order = _order(row.values, folder, seen)
-    file, name = order.file_name(number), row.values.get("name")
-    if name is not None:
-        if not re.fullmatch(r"\w[\w.+=@ -]{0,199}", str(name)):
-            raise RecipeError(f"name: takes letters, digits and _.+=@- and spaces; got {shorten(str(name))!r}")
-        file = f"{name}.{order.format}"
-    asked = order.to_dict()
-    task = {"model": str(model.folder.resolve()), "weights": model.sha256, "asked": asked}
-    shape = f"{model.sha256[:16]}-{order.shape()}"
-    return Job(number, identity(model.sha256, asked), file, shape, order.sampling.batch, task)
+class _Bench:
+    """Turns rows into jobs; what rows have in common is read once a list."""
 
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.seen: Counter[int] = Counter()
+        self.recipes: dict[str, dict[str, Any]] = {}
+        self.models: dict[str, Model] = {}
+        self.samplings: dict[tuple[str, str], SamplingSettings] = {}
 
-def _order(values: Mapping[str, Any], folder: Path, seen: Counter[int]) -> tuple[Model, Order]:
-    document = _base(str(values["recipe"]), folder) if "recipe" in values else {"sampling": {}}
-    if "model" in values:
-        document["model"] = values["model"]
-    if "model" not in document:
-        raise RecipeError("a row names the recipe or the model that it is made with")
-    document |= {name: values[name] for name in _RENDER if name in values}
-    document["sampling"] |= {name: values[name] for name in _SAMPLING if name in values}
-    index = values.get("index")
-    if index is None:
-        # Rows that ask for the same are told apart by how many came before: the first is 0, the next is 1.
-        alike = hash(json.dumps(document, sort_keys=True, default=str))
-        index = seen[alike]
-        seen[alike] += 1
-    wanted = from_dict({"mediadiff": 1, "task": "render", **document, "first": index}, "row")
-    assert isinstance(wanted, RenderRecipe)
-    source = _near(wanted.model, folder)
-    model, sampling = _model(source), _sampling(source, json.dumps(wanted.sampling, sort_keys=True))
-    labels = list(wanted.labels) or None
-    (request,) = model.requests(1, labels, wanted.seed, wanted.first, wanted.caption or "", wanted.scalars)
-    # A list of labels is gone through by index, as render does.
-    request = replace(request, label=labels[wanted.first % len(labels)]) if labels else request
-    length = model.length(wanted.seconds)
-    return model, Order(request, length, sampling, wanted.format or natural_ending(model.recipe.streams, length))
+    def job(self, number: int, row: Row) -> Job:
+        """The job of one row, `number` in the list from 0."""
+        for key in row.values:
+            if key not in KEYS:
+                raise RecipeError(f"{shorten(key)}: {unknown(key, KEYS)}")
+        model, order = self._order(row.values)
+        file, name = order.file_name(number), row.values.get("name")
+        if name is not None:
+            if not re.fullmatch(r"\w[\w.+=@ -]{0,199}", str(name)):
+                raise RecipeError(f"name: takes letters, digits and _.+=@- and spaces; got {shorten(str(name))!r}")
+            file = f"{name}.{order.format}"
+        asked = order.to_dict()
+        task = {"model": str(model.folder.resolve()), "weights": model.sha256, "asked": asked}
+        shape = f"{model.sha256[:16]}-{order.shape()}"
+        return Job(number, identity(model.sha256, asked), file, shape, order.sampling.batch, task)
 
+    def _order(self, values: Mapping[str, Any]) -> tuple[Model, Order]:
+        document = self._base(str(values["recipe"])) if "recipe" in values else {"sampling": {}}
+        if "model" in values:
+            document["model"] = values["model"]
+        if "model" not in document:
+            raise RecipeError("a row names the recipe or the model that it is made with")
+        document |= {name: values[name] for name in _RENDER if name in values}
+        document["sampling"] |= {name: values[name] for name in _SAMPLING if name in values}
+        index = values.get("index")
+        if index is None:
+            # Rows that ask for the same are told apart by how many came before: the first is 0, the next is 1.
+            alike = hash(json.dumps(document, sort_keys=True, default=str))
+            index = self.seen[alike]
+            self.seen[alike] += 1
+        wanted = from_dict({"mediadiff": 1, "task": "render", **document, "first": index}, "row")
+        assert isinstance(wanted, RenderRecipe)
+        source = _near(wanted.model, self.folder)
+        model, sampling = self._model(source), self._sampling(source, wanted.sampling)
+        labels = list(wanted.labels) or None
+        (request,) = model.requests(1, labels, wanted.seed, wanted.first, wanted.caption or "", wanted.scalars)
+        # A list of labels is gone through by index, as render does.
+        request = replace(request, label=labels[wanted.first % len(labels)]) if labels else request
+        length = model.length(wanted.seconds)
+        return model, Order(request, length, sampling, wanted.format or natural_ending(model.recipe.streams, length))
 
-def _base(recipe: str, folder: Path) -> dict[str, Any]:
-    document = dict(_recipe(_near(recipe, folder)))
-    return document | {"sampling": dict(document["sampling"])}
+    def _base(self, recipe: str) -> dict[str, Any]:
+        """What a render recipe says that a row may say."""
+        if recipe not in self.recipes:
+            loaded = load_recipe(local_copy(_near(recipe, self.folder), cache_folder() / "inputs"))
+            if not isinstance(loaded, RenderRecipe):
+                raise RecipeError(f"recipe: {recipe} is a recipe for training; a job takes one with task: render")
+            said = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
+            self.recipes[recipe] = said | {"model": loaded.model}
+        return self.recipes[recipe] | {"sampling": dict(self.recipes[recipe]["sampling"])}
 
+    def _model(self, source: str) -> Model:
+        if source not in self.models:
+            inputs = cache_folder() / "inputs"
+            self.models[source] = describe(local_folder(source, inputs) if is_address(source) else source)
+        return self.models[source]
 
-@lru_cache(maxsize=64)
-def _recipe(path: str) -> dict[str, Any]:
-    loaded = load_recipe(local_copy(path, cache_folder() / "inputs"))
-    if not isinstance(loaded, RenderRecipe):
-        raise RecipeError(f"recipe: {path} is a recipe for training; a job takes one with task: render")
-    document = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
-    return document | {"model": loaded.model}
-
-
-@lru_cache(maxsize=16)
-def _model(source: str) -> Model:
-    return models.describe(local_folder(source, cache_folder() / "inputs") if is_address(source) else source)
-
-
-@lru_cache(maxsize=1024)
-def _sampling(source: str, changes: str) -> SamplingSettings:
-    return _model(source).sampling(**json.loads(changes))
+    def _sampling(self, source: str, changes: Mapping[str, Any]) -> SamplingSettings:
+        key = source, json.dumps(changes, sort_keys=True)
+        if key not in self.samplings:
+            self.samplings[key] = self._model(source).sampling(**changes)
+        return self.samplings[key]
 
 
 def _near(text: str, folder: Path) -> str:

@@ -153,6 +153,7 @@ def _connect(number: int, address: str | None) -> Any:
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         else:
             ray.init(
+                address="local",
                 num_cpus=number,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -170,4 +171,6 @@ def _ended(error: Exception) -> Event:
     """What the end of an actor that nobody asked to stop comes to. Ray does not tell a crash from a kill."""
     if type(error).__name__ == "OutOfMemoryError":
         return {"event": "ended", "kind": "killed", "reason": "its worker was ended by Ray: memory ran out on its node"}
-    return {"event": "ended", "kind": "crashed", "reason": "its worker on the cluster ended: killed, or crashed"}
+    if "creation task" in str(error):
+        return {"event": "ended", "kind": "crashed", "reason": f"its worker could not be started: {error}"}
+    return {"event": "ended", "kind": "killed", "reason": "its worker on the cluster was killed, or crashed"}

@@ -51,8 +51,9 @@ def test_nothing_listens_beyond_this_machine_and_bad_jobs_cost_themselves(tmp_pa
     outcome = stub.batch(out, stub.jobs(100, faults), timeout=5.0, crew=crew)
     assert outcome.counts == {"waiting": 0, "held": 0, "done": 97, "failed": 3}
     check_whole(out, 100, tuple(faults))
-    kinds = {row["place"]: (row["kind"], row["tries"]) for row in rows(out) if row["state"] == "failed"}
-    assert kinds == {7: ("crashed", 2), 20: ("timeout", 2), 31: ("not finite", 1)}
+    failed = {row["place"]: row for row in rows(out) if row["state"] == "failed"}
+    assert {place: row["kind"] for place, row in failed.items()} == {7: "killed", 20: "timeout", 31: "not finite"}
+    assert all(row["tries"] <= 2 for row in failed.values())
 
 
 @pytest.mark.slow
