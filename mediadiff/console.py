@@ -81,6 +81,8 @@ def sentence(event: Event) -> str | None:
             return f"preview: {folder}"
         case {"event": "warning", "text": text}:
             return f"warning: {text}"
+        case {"event": "seam", "file": file, **scores}:
+            return f"seam of {file}: {', '.join(f'{n} {s:.2f}' for n, s in scores.items())} (1: as the steps inside)"
         case {"event": "note", "text": text}:
             return str(text)
     return None

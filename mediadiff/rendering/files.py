@@ -13,6 +13,7 @@ from mediadiff.errors import DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
 from mediadiff.rendering.generator import Generator
 from mediadiff.rendering.request import Order
+from mediadiff.rendering.seam import seam
 
 
 def render_files(
@@ -51,6 +52,8 @@ def render_files(
                 report({"event": "failed", **failures[-1]})
             else:
                 files.append(path.name)
+                if order.request.loop:
+                    report({"event": "seam", "file": str(path), **seam(clip)})
                 done = {"event": "clip", "file": str(path), "done": len(files), "of": len(orders), "label": clip.label}
                 report(done)
     return {
