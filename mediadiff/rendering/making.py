@@ -99,7 +99,8 @@ class Making:
             if material is not None:
                 kept, share = material.part(window.begin[name], len(frames))
                 frames = np.where(share[:, None, None, None] == 1, kept, frames)
-            self.parts[name].append(frames[window.done[name] :])
+            # A copy: a part of an array would keep all of it.
+            self.parts[name].append(frames[window.done[name] :].copy())
             return
         # Samples to a step.
         unit = domain.sample_rate / domain.rate
@@ -120,7 +121,7 @@ class Making:
         if material is not None:
             mixed = (samples * (1 - share) + kept * share).astype(np.float32)
             samples = np.where(share == 1, kept, mixed)
-        self.parts[name].append(samples[:, done:])
+        self.parts[name].append(samples[:, done:].copy())
 
     def _joined(self, name: str, domain: Any) -> Sound | Picture:
         parts = self.parts[name]
