@@ -116,6 +116,8 @@ class RenderRecipe:
     """The ending of the files; nothing: what suits the model's streams."""
     out: Text | None = None
     """The folder for the clips, below the working folder; the command line's --out goes before it."""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    """What differs from the sampling settings that the model was saved with."""
     given_video: Text | None = None
     """A file whose picture is given: the model makes the sound for it."""
     given_audio: Text | None = None
@@ -132,8 +134,6 @@ class RenderRecipe:
     """Whether the end of a clip goes on at its beginning."""
     timeline: tuple[MomentSettings, ...] = ()
     """What is asked for at which moment; it changes evenly in between."""
-    sampling: dict[str, Any] = field(default_factory=dict)
-    """What differs from the sampling settings that the model was saved with."""
     written: dict[str, str] = field(default_factory=dict, repr=False, compare=False, metadata=INTERNAL)
     """Paths as the recipe wrote them, where they were filled in."""
 

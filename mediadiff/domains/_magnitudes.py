@@ -25,7 +25,8 @@ class Kept:
 class Magnitudes(Framing):
     """A domain whose values say how strong each frequency is, and nothing of its phase."""
 
-    iterations: int
+    if TYPE_CHECKING:
+        iterations: int
 
     @abstractmethod
     def magnitude(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,8 @@ from mediadiff.diffusion.streams import Packing, Standard
 from mediadiff.diffusion.tasks import sample_task
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError, UsageError
-from mediadiff.nn.condition import Condition
+from mediadiff.nn.condition import Condition, Timeline
+from mediadiff.rendering import timeline
 from mediadiff.rendering.given import notes
 from mediadiff.rendering.making import Making, task_of
 from mediadiff.rendering.request import Request
@@ -106,11 +108,12 @@ class Generator:
         }
         around = {"circular": requests[0].loop}
         weak = self.weak and partial(self.weak, **around)
-        denoise = guided(partial(self.denoiser, **around), sampling, self._weight(requests, sampling), weak)
+        at = timeline.middles(window, self.domains)
+        denoise = guided(partial(self.denoiser, **around), sampling, self._weight(requests, sampling, at), weak)
         generators = [generator(r.seed, r.index, "sampler", *key) for r in requests]
         task = task_of(rows, window, packing)
         with threads(sampling.threads):
-            x = sample_task(denoise, packing, noise, self._condition(requests), sampling, generators, task)
+            x = sample_task(denoise, packing, noise, self._condition(requests, at), sampling, generators, task)
         return [{name: values[i] for name, values in x.items()} for i in range(len(rows))]
 
     @property
@@ -129,19 +132,34 @@ class Generator:
     def _multiple(self, name: str) -> int:
         return self.denoiser.network.multiple(name)  # type: ignore[operator]
 
-    def _condition(self, requests: Sequence[Request]) -> Condition:
+    def _condition(self, requests: Sequence[Request], at: Mapping[str, np.ndarray]) -> Condition | Timeline:
+        turns = [timeline.labels(request) for request in requests]
+        if not turns[0]:
+            return self._asked([request.label for request in requests], requests)
+        conditions = [self._asked(list(names), requests) for names in zip(*turns, strict=True)]
+        return Timeline(conditions, timeline.shares(requests, at))
+
+    def _asked(self, labels: Sequence[str | None], requests: Sequence[Request]) -> Condition:
         return Condition.of(
-            torch.tensor([-1 if r.label is None else self.labels.index(r.label) for r in requests]),
+            torch.tensor([-1 if label is None else self.labels.index(label) for label in labels]),
             [r.caption for r in requests],
             torch.tensor(
                 [[(r.scalars.get(n, math.nan) - s.mean) / s.std for n, s in self.scalars.items()] for r in requests]
             ),
         )
 
-    def _weight(self, requests: Sequence[Request], sampling: SamplingSettings) -> dict[str, Tensor]:
+    def _weight(
+        self, requests: Sequence[Request], sampling: SamplingSettings, at: Mapping[str, np.ndarray]
+    ) -> dict[str, Tensor]:
         """Each stream's guidance; where nothing is asked for there is nothing to guide towards."""
-        asked = [r.label is not None or bool(r.caption or r.scalars) for r in requests]
-        return {n: torch.tensor([guidance_of(sampling, n) if a else 1.0 for a in asked]) for n in self.domains}
+        asked = [bool(r.label is not None or r.caption or r.scalars or timeline.labels(r)) for r in requests]
+        usual = {n: [guidance_of(sampling, n) if a else 1.0 for a in asked] for n in self.domains}
+        if not requests[0].timeline:
+            return {n: torch.tensor(weight) for n, weight in usual.items()}
+        return {
+            n: torch.stack([timeline.guidance(r, at[n], w) for r, w in zip(requests, weight, strict=True)])
+            for n, weight in usual.items()
+        }
 
     def _shape(self, name: str, steps: int) -> tuple[int, int, int, int]:
         channels, _, height, width = self.domains[name].shape(steps / self.domains[name].rate)

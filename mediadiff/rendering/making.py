@@ -15,6 +15,7 @@ from mediadiff.diffusion.streams import Packing, Standard
 from mediadiff.diffusion.tasks import Task
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError, UsageError
+from mediadiff.rendering import timeline
 from mediadiff.rendering.given import Material, materials
 from mediadiff.rendering.request import Request
 from mediadiff.rendering.windows import Window
@@ -139,9 +140,16 @@ def task_of(rows: Sequence[Making], window: Window, packing: Packing) -> Task:
     zeros = {name: torch.zeros(shape) for name, shape in packing.shapes.items()}
     values = {n: torch.stack([zeros[n] if x is None else x for x, _ in each]) for n, each in found.items()}
     known = {n: torch.stack([known for _, known in each]) for n, each in found.items()}
+    request = rows[0].request
+    if not request.start:
+        return Task(values, known, circular=request.loop)
     start = {}
-    if rows[0].request.start:
-        for name in packing.shapes:
-            here = slice(window.begin[name], window.end(name))
-            start[name] = torch.stack([row.start[name][:, here] if row.start else zeros[name] for row in rows])
-    return Task(values, known, start, rows[0].request.strength, rows[0].request.loop)
+    for name in packing.shapes:
+        here = slice(window.begin[name], window.end(name))
+        start[name] = torch.stack([row.start[name][:, here] if row.start else zeros[name] for row in rows])
+    highest = max((m.strength for m in request.timeline if m.strength is not None), default=None)
+    if highest is None:
+        return Task(values, known, start, request.strength)
+    at = timeline.middles(window, rows[0].domains)
+    along = {name: torch.stack([timeline.strength(row.request, at[name]) for row in rows]) for name in packing.shapes}
+    return Task(values, known, start, highest, along)

@@ -113,7 +113,8 @@ class Order:
     def shape(self) -> str:
         """Equal for orders that one model may carry out in one micro-batch."""
         asked = self.request
-        task = [bool(asked.given), asked.start and asked.strength, asked.loop, len(asked.timeline)]
+        task: list[Any] = [bool(asked.given), asked.start and asked.strength, asked.loop]
+        task += [[moment.label is not None, moment.strength] for moment in asked.timeline]
         return _digest([str(self.seconds), asdict(self.sampling), task])
 
     def file_name(self, number: int | None = None) -> str:
