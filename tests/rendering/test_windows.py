@@ -128,3 +128,15 @@ def test_nothing_but_the_clip_itself_grows_with_its_length(tmp_path):
     (short, _), (long, clip) = extra(1.0), extra(12.0)
     assert clip.seconds == 12
     assert long < short + 100_000 < short + clip.picture.frames.nbytes / 2
+
+
+def test_neither_colour_nor_loudness_drifts(tmp_path):
+    """A model of random weights has no reason to drift, so that what drifts is the way its windows are joined."""
+    seen = tiny_model(tmp_path / "seen", PICTURE, sampling={"batch": 1})
+    frames = next(seen.render(label="a", seconds=16)).picture.frames
+    colours = np.stack([part.mean(axis=(0, 1, 2)) for part in np.array_split(frames, 4)])
+    assert np.ptp(colours, axis=0).max() < 3
+    heard = tiny_model(tmp_path / "heard", SOUND, sampling={"batch": 1})
+    samples = next(heard.render(label="a", seconds=16)).sound.samples[0]
+    loudness = [20 * np.log10(part.std()) for part in np.array_split(samples, 8)]
+    assert np.ptp(loudness) < 2
