@@ -114,7 +114,9 @@ def _render_recipe(source: str, flags: dict[str, Any], sampling: dict[str, Any])
         loaded = load_recipe(path)
         if not isinstance(loaded, RenderRecipe):
             raise UsageError(f"{source} is a recipe for training; train it first: mediadiff train {source}")
-        document = loaded.to_dict() | {"model": loaded.model}
+        # Paths as they were filled in, not as they were written.
+        files = {name: loaded.asked[name] for name in ("given_video", "given_audio", "given", "from")}
+        document = loaded.to_dict() | {"model": loaded.model} | files
     document |= {name: value for name, value in flags.items() if value is not None and value != []}
     changes = {name: value for name, value in sampling.items() if value is not None}
     document["sampling"] = document.get("sampling", {}) | changes
