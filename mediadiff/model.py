@@ -92,10 +92,7 @@ class Model:
         scalars: Mapping[str, float] | None = None,
         task: Mapping[str, Any] | None = None,
     ) -> list[Request]:
-        """One request for each of the clips `first` to `first + num - 1`; see `render`.
-
-        `task` has what is given, by the names of a render recipe; see `mediadiff.rendering.asked`.
-        """
+        """One request for each of the clips `first` to `first + num - 1`; `task` as in `mediadiff.rendering.asked`."""
         from mediadiff.rendering.asked import of_files, parse
         from mediadiff.rendering.request import Request
 
@@ -122,9 +119,9 @@ class Model:
         exact = self.seconds if seconds is None else Fraction(seconds).limit_denominator(10**6)
         if not loop:
             return exact
-        from mediadiff.rendering.seam import circle
+        from mediadiff.rendering.seam import circle, turns
 
-        return circle(self.generator.turns, exact, self.seconds, seconds is not None)
+        return circle(turns(self.recipe.streams, self.recipe.network), exact, self.seconds, seconds is not None)
 
     def render(
         self,
@@ -151,8 +148,8 @@ class Model:
         """`num` clips, the `first` of them with this index; each is made when it is asked for.
 
         A clip depends on its seed, its index and what is asked, not on how many are rendered or in which order. `label`
-        may be a list, which the clips go through in turn; without one the model chooses. `given_video` to `timeline`
-        are as in a render recipe. Raises UsageError for what the model cannot do.
+        may be a list, which the clips go through in turn. From `given_video` on as in a render recipe. UsageError for
+        what the model cannot do.
         """
         task: dict[str, Any] = {"given_video": given_video, "given_audio": given_audio, "given": given, "keep": keep}
         task |= {"from": from_, "strength": strength, "loop": loop, "timeline": timeline}
@@ -161,9 +158,9 @@ class Model:
         return self.generator.render(requests, self.length(seconds, loop), sampling)
 
     def order(self, asked: Mapping[str, Any], files: Mapping[str, str] | None = None) -> Order:
-        """The order that `Order.to_dict` wrote down. UsageError or RecipeError for what the model cannot do.
+        """The order that `Order.to_dict` wrote down; `files` says where given files lie, a path for each sha256.
 
-        `files` says where given files lie: a path for each sha256. Without it the order is whole, its clip is not made.
+        UsageError or RecipeError for what the model cannot do.
         """
         from mediadiff.rendering.asked import parse
         from mediadiff.rendering.request import Order

@@ -116,11 +116,6 @@ class Generator:
             x = sample_task(denoise, packing, noise, self._condition(requests, at), sampling, generators, task)
         return [{name: values[i] for name, values in x.items()} for i in range(len(rows))]
 
-    @property
-    def turns(self) -> list[Fraction]:
-        """For each stream the seconds that a circle of time is a multiple of."""
-        return [self._multiple(name) / domain.rate for name, domain in self.domains.items()]
-
     def _passes(self, seconds: Fraction) -> list[Window]:
         multiples = {name: self._multiple(name) for name in self.domains}
         return windows(self.domains, multiples, seconds, self.longest)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
 from mediadiff.clip import Clip
+from mediadiff.domains.base import Domain
 from mediadiff.errors import UsageError
+from mediadiff.nn.settings import NetworkSettings
+
+
+def turns(domains: Mapping[str, Domain], network: NetworkSettings) -> list[Fraction]:
+    """For each stream the seconds that the length of a loop is a multiple of."""
+    return [network.multiple(name, domain.shape(1)[3]) / domain.rate for name, domain in domains.items()]
 
 
 def circle(turns: Sequence[Fraction], seconds: Fraction, longest: Fraction, exact: bool) -> Fraction:
