@@ -62,10 +62,9 @@ class Model:
 
         standards = {name: Standard(**s) for name, s in self.standards.items()}
         scalars = {name: Standard(**s) for name, s in self.scalars.items()}
+        strong = self._denoiser("model")
         weak = self._denoiser("snapshot") if "snapshot" in self.hashes else None
-        return Generator(
-            self._denoiser("model"), self.recipe.streams, standards, self.labels, scalars, weak, self.seconds
-        )
+        return Generator(strong, self.recipe.streams, standards, self.labels, scalars, weak, self.seconds)
 
     @property
     def seconds(self) -> Fraction:
