@@ -173,21 +173,25 @@ def render(
     scalars: Mapping[str, float] | None = None,
     format: str | None = None,
     report: Report | None = None,
+    task: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Renders clips into files `LABEL-INDEX.EXT` in `out`; one that fails is listed with its reason, the rest goes on.
 
     Returns `{"done": N, "failed": N, "files": [...], "failures": [...], "seconds": S}`. `sampling` changes the model's
-    own sampling settings; `report` gets an event for each clip.
+    own sampling settings; `report` gets an event for each clip; `task` has what is given, see `Model.requests`.
     """
     from mediadiff.rendering.files import render_files
     from mediadiff.rendering.request import Order, natural_ending
 
     settings = model.sampling(**(sampling or {}))
-    requests = model.requests(num, label, seed, first, caption, scalars)
-    length = model.length(seconds)
+    requests = model.requests(num, label, seed, first, caption, scalars, task)
+    length = model.length(seconds, requests[0].loop)
     format = format or natural_ending(model.recipe.streams, length)
     orders = [Order(request, length, settings, format.removeprefix(".")) for request in requests]
-    return render_files(model.generator, orders, out, model.name, model.sha256, report or (lambda event: None))
+    report = report or (lambda event: None)
+    for text in model.generator.fitted(requests[0], length):
+        report({"event": "note", "text": text})
+    return render_files(model.generator, orders, out, model.name, model.sha256, report)
 
 
 def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) -> None:

@@ -95,6 +95,16 @@ def sentence(event: Event) -> str | None:
             return f"preview: {folder}"
         case {"event": "warning", "text": text}:
             return f"warning: {text}"
+        case {
+            "event": "together",
+            "file": file,
+            "sound_seconds": sound,
+            "picture_seconds": seen,
+            "offset_seconds": off,
+        }:
+            return f"{file}: sound {sound:.3f} s, picture {seen:.3f} s, {off * 1000:.3f} ms apart at the start"
+        case {"event": "seam", "file": file, **scores}:
+            return f"seam of {file}: {', '.join(f'{n} {s:.2f}' for n, s in scores.items())} (1: as the steps inside)"
         case {"event": "note", "text": text}:
             return str(text)
     return None

@@ -27,14 +27,15 @@ from mediadiff.yaml_document import MAX_BYTES, dotted, read_document, read_value
 MOST_MISTAKES = 50
 _OWN = ("recipe", "model", "name", "index")
 _SAMPLING = tuple(item.name for item in fields(SamplingSettings))
+_FILES = ("given_video", "given_audio", "given", "from")
 _RENDER = tuple(
-    item.name
+    item.metadata.get("alias", item.name)
     for item in fields(RenderRecipe)
     if item.name not in ("model", "num", "first", "out", "sampling", "written")
 )
 KEYS = (*_OWN, *_RENDER, *_SAMPLING)
 """What a row may say: `recipe` or `model`, what render takes, an `index` and a `name`."""
-_TEXT = ("recipe", "model", "name", "label", "caption", "format", "sampler")
+_TEXT = ("recipe", "model", "name", "label", "caption", "format", "sampler", "keep", *_FILES)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class _Bench:
             file = f"{name}.{order.format}"
         asked = order.to_dict()
         task = {"model": str(model.folder.resolve()), "weights": model.sha256, "asked": asked}
+        task["files"] = dict(order.request.files)
         shape = f"{model.sha256[:16]}-{order.shape()}"
         return Job(number, identity(model.sha256, asked), file, shape, order.sampling.batch, task)
 
@@ -129,6 +131,7 @@ class _Bench:
         if "model" not in document:
             raise RecipeError("a row names the recipe or the model that it is made with")
         document |= {name: values[name] for name in _RENDER if name in values}
+        document |= {name: self._file(values[name]) for name in _FILES if name in values}
         document["sampling"] |= {name: values[name] for name in _SAMPLING if name in values}
         index = values.get("index")
         if index is None:
@@ -141,10 +144,11 @@ class _Bench:
         source = _near(wanted.model, self.folder)
         model, sampling = self._model(source), self._sampling(source, wanted.sampling)
         labels = list(wanted.labels) or None
-        (request,) = model.requests(1, labels, wanted.seed, wanted.first, wanted.caption or "", wanted.scalars)
+        said = wanted.caption or ""
+        (request,) = model.requests(1, labels, wanted.seed, wanted.first, said, wanted.scalars, wanted.asked)
         # A list of labels is gone through by index, as render does.
         request = replace(request, label=labels[wanted.first % len(labels)]) if labels else request
-        length = model.length(wanted.seconds)
+        length = model.length(wanted.seconds, request.loop)
         return model, Order(request, length, sampling, wanted.format or natural_ending(model.recipe.streams, length))
 
     def _base(self, recipe: str) -> dict[str, Any]:
@@ -154,8 +158,15 @@ class _Bench:
             if not isinstance(loaded, RenderRecipe):
                 raise RecipeError(f"recipe: {recipe} is a recipe for training; a job takes one with task: render")
             said = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
-            self.recipes[recipe] = said | {"model": loaded.model}
+            files = {name: path for name, path in loaded.asked.items() if name in _FILES and path}
+            self.recipes[recipe] = said | files | {"model": loaded.model}
         return self.recipes[recipe] | {"sampling": dict(self.recipes[recipe]["sampling"])}
+
+    def _file(self, source: Any) -> Any:
+        """A given file as a path of this machine; what is no text is left to the check of the row."""
+        if not isinstance(source, str):
+            return source
+        return str(local_copy(_near(source, self.folder), cache_folder() / "inputs"))
 
     def _model(self, source: str) -> Model:
         if source not in self.models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
@@ -63,8 +63,9 @@ class Model:
 
         standards = {name: Standard(**s) for name, s in self.standards.items()}
         scalars = {name: Standard(**s) for name, s in self.scalars.items()}
+        strong = self._denoiser("model")
         weak = self._denoiser("snapshot") if "snapshot" in self.hashes else None
-        return Generator(self._denoiser("model"), self.recipe.streams, standards, self.labels, scalars, weak)
+        return Generator(strong, self.recipe.streams, standards, self.labels, scalars, weak, self.seconds)
 
     @property
     def seconds(self) -> Fraction:
@@ -72,7 +73,7 @@ class Model:
         return Fraction(self.recipe.seconds).limit_denominator(10**6)
 
     def sampling(self, **changes: Any) -> SamplingSettings:
-        """The model's own sampling settings with `changes`; those that are None are left as they are."""
+        """The model's own sampling settings with those of the `changes` that are not None."""
         from mediadiff.recipe import TrainRecipe, from_dict
 
         document = self.recipe.to_dict()
@@ -89,8 +90,10 @@ class Model:
         first: int = 0,
         caption: str = "",
         scalars: Mapping[str, float] | None = None,
+        task: Mapping[str, Any] | None = None,
     ) -> list[Request]:
-        """One request for each of the clips `first` to `first + num - 1`; see `render`."""
+        """One request for each of the clips `first` to `first + num - 1`; `task` as in `mediadiff.rendering.asked`."""
+        from mediadiff.rendering.asked import of_files, parse
         from mediadiff.rendering.request import Request, without_home
 
         if num < 1:
@@ -106,16 +109,21 @@ class Model:
             raise UsageError(f"{self.name} was not trained with captions; it has labels: {_listed(self.labels)}")
         # As it will be written down, so that what is written down makes the same clip.
         caption = without_home({"caption": caption})["caption"]
+        plain, files = of_files(task or {}, self.recipe.streams)
+        more = parse(plain, self.recipe.streams, self._label)
         rows = range(first, first + num)
-        return [Request(i, seed, labels[i % len(labels)], caption, scalars or {}) for i in rows]
+        return [Request(i, seed, labels[i % len(labels)], caption, scalars or {}, files=files, **more) for i in rows]
 
-    def length(self, seconds: float | Fraction | None) -> Fraction:
-        """`seconds`, exact, or the model's own length."""
-        if seconds is None:
-            return self.seconds
-        if not 0 < seconds <= 3600:
+    def length(self, seconds: float | Fraction | None, loop: bool = False) -> Fraction:
+        """`seconds`, exact, or the model's own length; for a `loop`, one that is a circle of whole steps."""
+        if seconds is not None and not 0 < seconds <= 3600:
             raise UsageError(f"seconds is above 0 and at most 3600; got {float(seconds):g}")
-        return Fraction(seconds).limit_denominator(10**6)
+        exact = self.seconds if seconds is None else Fraction(seconds).limit_denominator(10**6)
+        if not loop:
+            return exact
+        from mediadiff.rendering.seam import circle, turns
+
+        return circle(turns(self.recipe.streams, self.recipe.network), exact, self.seconds, seconds is not None)
 
     def render(
         self,
@@ -130,19 +138,33 @@ class Model:
         autoguidance: float | None = None,
         caption: str = "",
         scalars: Mapping[str, float] | None = None,
+        given_video: str | Path | None = None,
+        given_audio: str | Path | None = None,
+        given: str | Path | None = None,
+        keep: str | Sequence[str] | None = None,
+        from_: str | Path | None = None,
+        strength: float | None = None,
+        loop: bool = False,
+        timeline: Sequence[Mapping[str, Any]] = (),
     ) -> Iterator[Clip]:
         """`num` clips, the `first` of them with this index; each is made when it is asked for.
 
         A clip depends on its seed, its index and what is asked, not on how many are rendered or in which order. `label`
-        may be a list, which the clips go through in turn; without one the model chooses. Raises UsageError for what the
-        model cannot do.
+        may be a list, which the clips go through in turn. From `given_video` on as in a render recipe. UsageError for
+        what the model cannot do.
         """
+        task: dict[str, Any] = {"given_video": given_video, "given_audio": given_audio, "given": given, "keep": keep}
+        task |= {"from": from_, "strength": strength, "loop": loop, "timeline": timeline}
         sampling = self.sampling(steps=steps, sampler=sampler, guidance=guidance, autoguidance=autoguidance)
-        requests = self.requests(num, label, seed, first, caption, scalars)
-        return self.generator.render(requests, self.length(seconds), sampling)
+        requests = self.requests(num, label, seed, first, caption, scalars, task)
+        return self.generator.render(requests, self.length(seconds, loop), sampling)
 
-    def order(self, asked: Mapping[str, Any]) -> Order:
-        """The order that `Order.to_dict` wrote down. UsageError or RecipeError for what the model cannot do."""
+    def order(self, asked: Mapping[str, Any], files: Mapping[str, str] | None = None) -> Order:
+        """The order that `Order.to_dict` wrote down; `files` says where given files lie, a path for each sha256.
+
+        UsageError or RecipeError for what the model cannot do.
+        """
+        from mediadiff.rendering.asked import parse
         from mediadiff.rendering.request import Order
 
         try:
@@ -153,7 +175,8 @@ class Model:
                 raise TypeError(f"seconds is {asked['seconds']!r}")
             labels, scalars = asked["label"], {name: 1.0 * value for name, value in asked["scalars"].items()}
             (request,) = self.requests(1, labels, asked["seed"], asked["index"], asked["caption"], scalars)
-            length = self.length(Fraction(asked["seconds"]))
+            request = replace(request, files=files or {}, **parse(asked, self.recipe.streams, self._label))
+            length = self.length(Fraction(asked["seconds"]), request.loop)
             return Order(request, length, self.sampling(**asked["sampling"]), asked["format"])
         except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise UsageError(f"this is not what a clip of {self.name} was asked for by: {error!r}") from error

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from mediadiff import domains
 from mediadiff.data.settings import DataSettings
-from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
+from mediadiff.diffusion.settings import DiffusionSettings, Guidance, SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import RecipeError
 from mediadiff.nn.settings import ConditionSettings, NetworkSettings
@@ -78,6 +78,19 @@ class TrainRecipe:
 
 
 @dataclass(frozen=True)
+class MomentSettings:
+    """What is asked for at a moment of a clip."""
+
+    at: Annotated[float, Ge(0), Le(3600)]
+    """Seconds from the clip's beginning."""
+    label: Text | int | None = None
+    """From here to the next moment with a label, the clip goes over from one label to the other."""
+    guidance: Guidance | None = None
+    strength: Annotated[float, Ge(0), Le(1)] | None = None
+    """How far the file under `from` may change."""
+
+
+@dataclass(frozen=True)
 class RenderRecipe:
     """Which clips to render from which model."""
 
@@ -105,6 +118,22 @@ class RenderRecipe:
     """The folder for the clips, below the working folder; the command line's --out goes before it."""
     sampling: dict[str, Any] = field(default_factory=dict)
     """What differs from the sampling settings that the model was saved with."""
+    given_video: Text | None = None
+    """A file whose picture is given: the model makes the sound for it."""
+    given_audio: Text | None = None
+    """A file whose sound is given: the model makes the picture for it."""
+    given: Text | None = None
+    """A file of which parts are given, see `keep`."""
+    keep: Text | tuple[Text, ...] | None = None
+    """What is kept of `given`, in seconds: `0:0.5s`, `1.5:` (to the end), `sound=0:0.5s` (of one stream)."""
+    from_: Text | None = field(default=None, metadata={"alias": "from"})
+    """A file to vary."""
+    strength: Annotated[float, Gt(0), Le(1)] | None = None
+    """How far the file under `from` may change: at 1 it is forgotten."""
+    loop: bool = False
+    """Whether the end of a clip goes on at its beginning."""
+    timeline: tuple[MomentSettings, ...] = ()
+    """What is asked for at which moment; it changes evenly in between."""
     written: dict[str, str] = field(default_factory=dict, repr=False, compare=False, metadata=INTERNAL)
     """Paths as the recipe wrote them, where they were filled in."""
 
@@ -114,6 +143,12 @@ class RenderRecipe:
         if self.label is None:
             return ()
         return tuple(str(label) for label in (self.label if isinstance(self.label, tuple) else (self.label,)))
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is given and how, by these names, for `Model.requests`."""
+        names = ("given_video", "given_audio", "given", "keep", "strength", "loop")
+        return {n: getattr(self, n) for n in names} | {"from": self.from_, "timeline": _plain(self.timeline)}
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe with every default spelled out, and paths as they were written; `from_dict` takes it back."""
@@ -127,8 +162,9 @@ _KINDS: dict[str, type[TrainRecipe] | type[RenderRecipe]] = {kind.task: kind for
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in a file, changed by `overrides` such as `training.batch=64`; their values are read as YAML.
 
-    `$NAME` in `data.folder`, `data.table` and `model` is filled in from the environment. Raises RecipeError, whose
-    message has one line for each mistake: the place, what was got, what is allowed, and the nearest legal name.
+    `$NAME` in `data.folder`, `data.table`, `model` and the given files is filled in from the environment. Raises
+    RecipeError, whose message has one line for each mistake: the place, what was got, what is allowed, and the nearest
+    legal name.
     """
     path = Path(path)
     document = read_document(_content(path))
@@ -344,7 +380,10 @@ def _fill_in(recipe: Recipe, document: Document, folder: Path) -> Recipe:
 
     written: dict[str, str] = {}
     if isinstance(recipe, RenderRecipe):
-        return replace(recipe, model=fill(("model",), recipe.model), written=written)
+        paths = {"model": recipe.model, "given_video": recipe.given_video, "given_audio": recipe.given_audio}
+        paths |= {"given": recipe.given, "from_": recipe.from_}
+        filled = {name: fill((name.rstrip("_"),), path) for name, path in paths.items() if path}
+        return replace(recipe, **filled, written=written)  # type: ignore[arg-type]
     data = recipe.data
     if data.folder:
         data = replace(data, folder=fill(("data", "folder"), data.folder))
@@ -379,7 +418,7 @@ def _to_dict(recipe: Recipe) -> dict[str, Any]:
     out: dict[str, Any] = {"mediadiff": VERSION, "task": recipe.task}
     for item in fields(recipe):
         if item.name != "written":
-            out[item.name] = _plain(getattr(recipe, item.name))
+            out[item.metadata.get("alias", item.name)] = _plain(getattr(recipe, item.name))
     for path, text in recipe.written.items():
         *sections, last = path.split(".")
         holder = out

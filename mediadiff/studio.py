@@ -33,7 +33,7 @@ class Studio:
 
     def make(self, jobs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Clip, Order, Model] | Exception]:
         model = self._load(jobs[0]["model"], jobs[0]["weights"])
-        orders = [model.order(job["asked"]) for job in jobs]
+        orders = [model.order(job["asked"], job["files"]) for job in jobs]
         first = orders[0]
         clips = model.generator.attempts([order.request for order in orders], first.seconds, first.sampling)
         for clip, order in zip(clips, orders, strict=True):

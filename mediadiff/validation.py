@@ -203,7 +203,7 @@ def _section(kind: Any, place: Path) -> Mapping[str, Any]:
     here: Mapping[str, Any] = _schema(kind)
     definitions = here["$defs"]
     for part in place:
-        here = here.get("properties", {}).get(part, {})
+        here = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
         if "$ref" in here:
             here = definitions[here["$ref"].rpartition("/")[2]]
     return here

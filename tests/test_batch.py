@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mediadiff import batch
@@ -21,6 +22,7 @@ from mediadiff.batch import Settings, Shard
 from mediadiff.cli import main
 from mediadiff.errors import UsageError
 from mediadiff.io.files import sha256
+from mediadiff.io.read import read
 from mediadiff.model import load
 from mediadiff.rendering import manifest
 from mediadiff.rendering.files import render_files
@@ -209,6 +211,16 @@ def test_a_bad_job_costs_itself_and_is_told(lists, tmp_path, capsys):
     assert "3 clips in" in said and "1 failed" in said and "--resume" in said
     (failure,) = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]
     assert (failure["file"], failure["kind"]) == ("clip-000002.png", "request") and "png" in failure["reason"]
+
+
+def test_a_given_file_reaches_the_worker_and_comes_back_bit_for_bit(lists, tmp_path):
+    sound = next(load(lists / "sound").render(seed=3))
+    sound.save(tmp_path / "given.wav")
+    row = {"model": str(lists / "both"), "given_audio": "given.wav", "format": "mkv", "name": "film"}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(row))
+    assert batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(), silent)["done"] == 1
+    film, given = read(tmp_path / "out" / "film.mkv"), read(tmp_path / "given.wav")
+    assert np.array_equal(film.sound.samples, given.sound.samples) and len(film.picture.frames) == 4
 
 
 @pytest.mark.parametrize(

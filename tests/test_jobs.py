@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mediadiff.clip import Clip
 from mediadiff.errors import RecipeError
 from mediadiff.jobs import read_jobs
+from tests.io.makers import tone
 from tests.tiny import PICTURE, tiny_model
 
 HEAD = "mediadiff: 1\ntask: batch\n"
@@ -89,6 +91,22 @@ def test_the_id_is_all_that_the_clip_depends_on_and_nothing_else(folder):
     changed += [{"guidance": 2.0}, {"format": "flac"}, {"model": "film"}]
     assert len({one(**row).id for row in changed} | {plain.id}) == len(changed) + 1
     assert one(label="a").shape == plain.shape != one(steps=4).shape
+
+
+def test_given_files_are_found_beside_the_list_and_known_by_what_they_hold(folder):
+    Clip(sound=tone(seconds=0.5, sample_rate=4000)).save(folder / "one.wav")
+    (folder / "two.wav").write_bytes((folder / "one.wav").read_bytes())
+    rows = [{"model": "sound", "given": name, "keep": "0:0.25s"} for name in ("one.wav", "two.wav")]
+    text = "".join(json.dumps(row | {"seed": i}) + "\n" for i, row in enumerate(rows))
+    first, second = read(folder, "given.jsonl", text)
+    (given,) = first.task["asked"]["given"]
+    assert given["keep"] == {"sound": [["0", "1/4"]]}
+    assert first.task["files"] == {given["sha256"]: str(folder / "one.wav")}
+    assert second.task["asked"]["given"][0]["sha256"] == given["sha256"] and second.id != first.id
+    (varied,) = read(folder, "from.csv", "model,from,strength\nsound,one.wav,0.5\n")
+    assert varied.task["asked"]["from"]["name"] == "one.wav" and varied.task["asked"]["strength"] == 0.5
+    with pytest.raises(RecipeError, match="line 1: .*none.wav"):
+        read(folder, "none.jsonl", '{"model": "sound", "given": "none.wav", "keep": "0:1s"}')
 
 
 @pytest.mark.parametrize(

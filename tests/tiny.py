@@ -12,6 +12,11 @@ from mediadiff.recipe import TrainRecipe, from_dict
 
 SOUND = {"sound": {"domain": "spectrogram", "sample_rate": 4000, "n_fft": 128, "hop": 32, "iterations": 4}}
 PICTURE = {"picture": {"domain": "frames", "height": 16, "width": 16, "frame_rate": 8}}
+BOTH = {
+    "sound": {"domain": "spectrogram", "sample_rate": 4000, "n_fft": 128, "hop": 32, "iterations": 8},
+    "picture": {"domain": "frames", "height": 16, "width": 16, "frame_rate": "125/16"},
+}
+"""Sixteen steps of the sound to a frame: a window of 0.512 s is 64 steps and 4 frames."""
 
 
 def tiny_recipe(streams=SOUND, folder="nowhere", **sections) -> TrainRecipe:

@@ -43,12 +43,34 @@ def render(
         str | None,
         typer.Option(metavar="EXT", help="wav, flac, ogg, mp3, mp4, webm, mkv, gif, png.", show_default=False),
     ] = None,
+    given_video: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Make the sound for this file's picture.", show_default=False)
+    ] = None,
+    given_audio: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Make the picture for this file's sound.", show_default=False)
+    ] = None,
+    given: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Go on from parts of this file: see --keep.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FROM:TO", help="Seconds kept of --given: 0:0.5s, 1.5:, sound=0:0.5s; several times."),
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Vary this file.", show_default=False)
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="How far --from may change, up to 1: all of it. [default: 0.6]", show_default=False),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Let the end go on at the beginning.")] = False,
     json: Json = False,
 ) -> int:
     """Render clips from a model into files LABEL-INDEX.EXT."""
     sampling = {"steps": steps, "sampler": sampler, "guidance": guidance}
     flags: dict[str, Any] = {"num": num, "label": label, "caption": caption, "seconds": seconds, "seed": seed}
-    flags["first"] = first
+    flags |= {"first": first, "given_video": given_video, "given_audio": given_audio, "given": given, "keep": keep}
+    flags |= {"from": from_, "strength": strength, "loop": loop or None}
     flags["format"] = format.removeprefix(".") if format else None
     wanted = _render_recipe(source, flags, sampling)
     folder = out or (Path(wanted.out) if wanted.out else None)
@@ -72,6 +94,7 @@ def render(
             wanted.scalars,
             format=wanted.format,
             report=report,
+            task=wanted.asked,
         )
     if json:
         say(json, {"event": "rendered", **made})
@@ -91,7 +114,9 @@ def _render_recipe(source: str, flags: dict[str, Any], sampling: dict[str, Any])
         loaded = load_recipe(path)
         if not isinstance(loaded, RenderRecipe):
             raise UsageError(f"{source} is a recipe for training; train it first: mediadiff train {source}")
-        document = loaded.to_dict() | {"model": loaded.model}
+        # Paths as they were filled in, not as they were written.
+        files = {name: loaded.asked[name] for name in ("given_video", "given_audio", "given", "from")}
+        document = loaded.to_dict() | {"model": loaded.model} | files
     document |= {name: value for name, value in flags.items() if value is not None and value != []}
     changes = {name: value for name, value in sampling.items() if value is not None}
     document["sampling"] = document.get("sampling", {}) | changes

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from mediadiff.diffusion.denoiser import cells
 from mediadiff.diffusion.guidance import Denoise
 from mediadiff.diffusion.sampling import SIGMA_MAX, SIGMA_MIN, sample
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Packing, Streams
+
+Strength = TypeVar("Strength", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Task:
     """`[B, C, T, H, W]` of every stream: data to vary. Empty: from noise alone."""
     strength: float = 1.0
     """How far `start` may change: at 1 it is forgotten, at 0 it comes back as it is."""
+    along: Mapping[str, Tensor] = field(default_factory=dict)
+    """`[B, T]` of every stream: strengths along time, `strength` the highest of them. Empty: the same all along."""
     circular: bool = False
     """Whether the end of a clip goes on at its beginning."""
 
@@ -53,32 +58,48 @@ def sample_task(
         return dict(task.start)
     batch = next(iter(noise.values())).shape[0]
     known = {name: task.known[name] for name in packing.shapes if name in task.known}
+    values = {name: task.values[name] for name in known}
+    for name, strength in task.along.items():
+        if (still := strength <= 0).any():
+            there = known.get(name, torch.zeros_like(still))
+            values[name] = torch.where(cells(there), values.get(name, task.start[name]), task.start[name])
+            known[name] = there | still
 
     def flat(x: Tensor, sigma: float) -> Tensor:
         levels = packing.steps(batch, sigma)
         levels |= {name: levels[name].masked_fill(mask, 0.0) for name, mask in known.items()}
-        return packing.pack(denoise(packing.unpack(x), levels, condition))
+        out = denoise(packing.unpack(x), levels, condition)
+        for name, strength in task.along.items():
+            # What may change less joins the walk later: until then it is the start, seen through noise.
+            waits = level_of(strength) < sigma * 0.999
+            out[name] = torch.where(cells(waits), task.start[name], out[name])
+        return packing.pack(out)
 
     given = None
     if known:
         mask = {n: _cells(known.get(n), batch, shape) for n, shape in packing.shapes.items()}
-        values = {n: task.values.get(n, torch.zeros(batch, *shape)) for n, shape in packing.shapes.items()}
-        given = packing.pack(mask), packing.pack(values)
+        filled = {n: values.get(n, torch.zeros(batch, *shape)) for n, shape in packing.shapes.items()}
+        given = packing.pack(mask), packing.pack(filled)
     top, steps = SIGMA_MAX, settings.steps
     if task.start:
         top, steps = level_of(task.strength), max(1, math.ceil(settings.steps * task.strength))
-    start = packing.pack(task.start) if task.start and task.strength < 1 else None
+    start = None
+    if task.along:
+        start = packing.pack({n: x * cells(task.along[n] < 1) for n, x in task.start.items()})
+    elif task.start and task.strength < 1:
+        start = packing.pack(task.start)
     x = sample(flat, packing.pack(noise), settings.sampler, steps, generators, start, top, given)
     return packing.unpack(x)
 
 
-def level_of(strength: float) -> float:
+def level_of(strength: Strength) -> Strength:
     """The noise level that a strength from 0 to 1 stands for: even steps of it are the steps of a full walk."""
     low, high = SIGMA_MIN ** (1 / 7), SIGMA_MAX ** (1 / 7)
-    return (low + strength * (high - low)) ** 7
+    level: Strength = (low + strength * (high - low)) ** 7
+    return level
 
 
 def _cells(known: Tensor | None, batch: int, shape: tuple[int, int, int, int]) -> Tensor:
     c, t, h, w = shape
     steps = torch.zeros(batch, t, dtype=torch.bool) if known is None else known
-    return steps[:, None, :, None, None].expand(batch, c, t, h, w)
+    return cells(steps).expand(batch, c, t, h, w)

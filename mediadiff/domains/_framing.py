@@ -41,6 +41,10 @@ class Framing(Domain):
     def rate(self) -> Fraction:
         return Fraction(self.sample_rate, self.hop)
 
+    @property
+    def reach(self) -> Fraction:
+        return Fraction(self.n_fft // 2, self.sample_rate)
+
     def steps(self, seconds: Fraction | float) -> int:
         # A window's worth at the least: the transform reflects half a window at each edge.
         return max(-(-self.n_fft // self.hop), super().steps(seconds))
@@ -74,30 +78,31 @@ class Framing(Domain):
         z = z * (window.sum() / 2)
         return torch.istft(z, self.n_fft, self.hop, window=window, center=True, length=z.shape[-1] * self.hop)
 
-    def griffin_lim(self, magnitude: torch.Tensor, iterations: int) -> torch.Tensor:
-        """Samples `[channels, T * hop]` whose spectrum has about this magnitude `[channels, n_fft / 2 + 1, T]`.
-
-        Fast Griffin-Lim with momentum 0.99 (Perraudin et al. 2013), which starts from zero phase: no randomness.
-        """
+    def transform_around(self, samples: torch.Tensor) -> torch.Tensor:
+        """`transform` where the last sample lies beside the first: to roll the samples by steps is to roll it."""
         import torch
 
-        from mediadiff._compat import torchaudio
+        window, half = torch.hann_window(self.n_fft), self.n_fft // 2
+        ring = torch.cat([samples[:, -half:], samples, samples[:, :half]], dim=1)
+        frames = ring.unfold(1, self.n_fft, self.hop)[:, : samples.shape[1] // self.hop]
+        return torch.fft.rfft(frames * window).transpose(1, 2) * (2 / window.sum())
+
+    def inverse_around(self, z: torch.Tensor) -> torch.Tensor:
+        """The way back of `transform_around`."""
+        import torch
 
         window = torch.hann_window(self.n_fft)
-        # One sample short of T * hop, so that the transform inside has T frames, not T + 1.
-        samples = torchaudio().functional.griffinlim(
-            magnitude * (window.sum() / 2),
-            window,
-            self.n_fft,
-            self.hop,
-            self.n_fft,
-            power=1.0,
-            n_iter=iterations,
-            momentum=0.99,
-            length=magnitude.shape[-1] * self.hop - 1,
-            rand_init=False,
-        )
-        return torch.nn.functional.pad(samples, (0, 1))
+        pieces = -(-self.n_fft // self.hop)
+
+        def overlapped(frames: torch.Tensor) -> torch.Tensor:
+            # Piece after piece of every frame at once, so that each sample is summed in the same order.
+            rows = torch.nn.functional.pad(frames, (0, pieces * self.hop - self.n_fft)).unflatten(-1, (pieces, -1))
+            ring = torch.stack([rows[:, :, i].roll(i, dims=1) for i in range(pieces)]).sum(0)
+            return ring.flatten(1).roll(-(self.n_fft // 2), dims=1)
+
+        frames = torch.fft.irfft(z.transpose(1, 2) * (window.sum() / 2), self.n_fft) * window
+        weight = (window**2).expand(1, z.shape[-1], self.n_fft)
+        return overlapped(frames) / overlapped(weight)
 
     def sound(self, samples: torch.Tensor) -> Sound:
         return Sound(samples.float().contiguous().numpy(), self.sample_rate)

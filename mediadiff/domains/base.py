@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from mediadiff.clip import Picture, Sound
@@ -43,6 +44,29 @@ class Domain(ABC):
     @abstractmethod
     def decode(self, x: torch.Tensor) -> Sound | Picture:
         """The stream that `x` `[C, T, H, W]` stands for, `T / rate` seconds long."""
+
+    def decode_around(self, x: torch.Tensor) -> Sound | Picture:
+        """The same where time is a circle: the last step lies beside the first."""
+        from mediadiff.clip import Picture, Sound
+
+        thrice = self.decode(x.repeat(1, 3, 1, 1))
+        if isinstance(thrice, Sound):
+            third = thrice.samples.shape[1] // 3
+            return Sound(thrice.samples[:, third : 2 * third].copy(), thrice.sample_rate)
+        third = len(thrice.frames) // 3
+        return Picture(thrice.frames[third : 2 * third].copy(), thrice.rate)
+
+    def decode_beside(self, x: torch.Tensor, sound: Sound, where: np.ndarray) -> Sound | Picture:
+        """The same for a sound that is known already at the samples `where` (bool `[N]`) of `sound`, which is as long.
+
+        A domain that has to guess, such as at the phase, guesses what fits the known.
+        """
+        return self.decode(x)
+
+    @property
+    def reach(self) -> Fraction:
+        """Seconds to each side of a step, beyond which the stream does not matter to the step's values."""
+        return Fraction(0)
 
     def steps(self, seconds: Fraction | float) -> int:
         """Time steps that hold `seconds`: rounded to the nearest, at least one."""

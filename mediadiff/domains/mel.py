@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Le, Lt
 
 from mediadiff.clip import Picture, Sound
-from mediadiff.domains._framing import Framing
+from mediadiff.domains._magnitudes import Magnitudes
 from mediadiff.domains.base import Shape
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Mel(Framing):
+class Mel(Magnitudes):
     """Mel bands in decibels, scaled as in `spectrogram`. Shape `[channels, T, bands, 1]`.
 
     The magnitudes come back by non-negative least squares (multiplicative updates), the phase by Griffin-Lim.
@@ -58,7 +58,7 @@ class Mel(Framing):
         decibels = 20 * mel.clamp_min(10 ** (self.floor_db / 20)).log10()
         return (1 - 2 * decibels / self.floor_db).transpose(1, 2).unsqueeze(-1).contiguous()
 
-    def decode(self, x: torch.Tensor) -> Sound:
+    def magnitude(self, x: torch.Tensor) -> torch.Tensor:
         decibels = (1 - x.float().squeeze(-1).transpose(1, 2)) * self.floor_db / 2
         mel = (10 ** (decibels / 20)) * (decibels > self.floor_db + 0.5)
         bank = self.filters()
@@ -66,4 +66,4 @@ class Mel(Framing):
         # Lee and Seung (2001), equation 4: multiplicative updates for non-negative least squares.
         for _ in range(50):
             magnitude = magnitude * (bank.T @ mel) / (bank.T @ (bank @ magnitude)).clamp_min(1e-12)
-        return self.sound(self.griffin_lim(magnitude, self.iterations))
+        return magnitude

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge, Le, Lt
 
 from mediadiff.clip import Picture, Sound
-from mediadiff.domains._framing import Framing
+from mediadiff.domains._magnitudes import Magnitudes
 from mediadiff.domains.base import Shape
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Spectrogram(Framing):
+class Spectrogram(Magnitudes):
     """Decibels below full scale: 0 dB is 1, `floor_db` and less is -1. Shape `[channels, T, n_fft / 2, 1]`.
 
     The bin at half the sample rate is left out, so that the height is a power of two. Phase comes from Griffin-Lim.
@@ -37,10 +37,10 @@ class Spectrogram(Framing):
         decibels = 20 * magnitude.clamp_min(10 ** (self.floor_db / 20)).log10()
         return (1 - 2 * decibels / self.floor_db).transpose(1, 2).unsqueeze(-1).contiguous()
 
-    def decode(self, x: torch.Tensor) -> Sound:
+    def magnitude(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
         decibels = (1 - x.float().squeeze(-1).transpose(1, 2)) * self.floor_db / 2
         # What lies at the floor is silence, not a hiss at the floor's level.
         magnitude = (10 ** (decibels / 20)) * (decibels > self.floor_db + 0.5)
-        return self.sound(self.griffin_lim(torch.nn.functional.pad(magnitude, (0, 0, 0, 1)), self.iterations))
+        return torch.nn.functional.pad(magnitude, (0, 0, 0, 1))

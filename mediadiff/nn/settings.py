@@ -23,6 +23,10 @@ class NetworkSettings:
     patch: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
     """Per stream, cells of (time, height, width) that the stem folds into channels; (1, 1, 1) where not named."""
 
+    def multiple(self, stream: str, width: int) -> int:
+        """Time steps of a stream of this width come in multiples of this: in width 1, levels halve time too."""
+        return self.patch.get(stream, (1, 1, 1))[0] * (2 ** (len(self.channels) - 1) if width == 1 else 1)
+
 
 @dataclass(frozen=True)
 class ConditionSettings:

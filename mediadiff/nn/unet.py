@@ -70,7 +70,7 @@ class StreamLevels(nn.Module):
         flat = shape.width == 1
         time, height, width = self.patch
         deep = 2 ** (len(channels) - 1)
-        self.multiple = time * deep if flat else time
+        self.multiple = settings.multiple(name, shape.width)
         """Time steps of the stream come in multiples of this."""
         if shape.height % (height * deep) or (not flat and shape.width % (width * deep)):
             raise UsageError(

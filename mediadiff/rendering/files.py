@@ -13,6 +13,7 @@ from mediadiff.errors import ClipError, DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
 from mediadiff.rendering.generator import Generator
 from mediadiff.rendering.request import Order
+from mediadiff.rendering.seam import seam
 
 
 def render_files(
@@ -43,7 +44,8 @@ def render_files(
                 if isinstance(clip, Exception):
                     raise clip
                 made = manifest.facts(model, weights, order, generator.bf16)
-                manifest.append(out, manifest.save(clip, out, path.name, made, share))
+                row = manifest.save(clip, out, path.name, made, share)
+                manifest.append(out, row)
             except DiskFullError:
                 raise
             except (MediadiffError, RuntimeError, ValueError, OSError) as error:
@@ -51,6 +53,10 @@ def render_files(
                 report({"event": "failed", **failures[-1]})
             else:
                 files.append(path.name)
+                if "together" in row:
+                    report({"event": "together", "file": str(path), **row["together"]})
+                if order.request.loop:
+                    report({"event": "seam", "file": str(path), **seam(clip)})
                 done = {"event": "clip", "file": str(path), "done": len(files), "of": len(orders), "label": clip.label}
                 report(done)
     return {

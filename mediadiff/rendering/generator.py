@@ -1,4 +1,4 @@
-"""Clips from a denoiser: keyed noise, a fixed micro-batch, the sampling loop, and the domains' way back to media."""
+"""Clips from a denoiser: keyed noise, a fixed micro-batch, and the sampling loop, window by window."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.clip import Clip
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.guidance import guidance_of, guided
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Packing, Standard
-from mediadiff.diffusion.tasks import Task, sample_task
+from mediadiff.diffusion.tasks import sample_task
 from mediadiff.domains.base import Domain
-from mediadiff.errors import ClipError, UsageError
-from mediadiff.nn.condition import Condition
+from mediadiff.errors import UsageError
+from mediadiff.nn.condition import Condition, Timeline
+from mediadiff.rendering import timeline
+from mediadiff.rendering.given import notes
+from mediadiff.rendering.making import Making, task_of
 from mediadiff.rendering.request import Request
+from mediadiff.rendering.windows import Window, windows
 from mediadiff.rng import generator, normal
 
 
@@ -37,6 +42,8 @@ class Generator:
     scalars: Mapping[str, Standard]
     weak: Denoiser | None = None
     """An early snapshot of the same training, for autoguidance."""
+    longest: Fraction | None = None
+    """The length that the model was trained at, in seconds: longer clips are made in windows of it. None: in one."""
 
     @property
     def bf16(self) -> bool:
@@ -64,57 +71,105 @@ class Generator:
         """For each request of one micro-batch its clip, or the error that it met."""
         if sampling.autoguidance != 1 and self.weak is None:
             raise UsageError("this model has no early snapshot for autoguidance: leave autoguidance at 1")
+        passes = self._passes(seconds)
         # A dummy fills the batch up: the shape that the network sees is part of what the bits depend on.
-        padded = [*group, *[replace(group[0], index=-1)] * (sampling.batch - len(group))]
-        encoded = self.encoded(padded, seconds, sampling)
-        for row, request in enumerate(group):
-            try:
-                yield self.decode({name: x[row] for name, x in encoded.items()}, request, seconds, sampling.threads)
-            except Exception as error:
-                yield error
+        dummies = [replace(group[0], index=-1, files={})] * (sampling.batch - len(group))
+        rows = [self._making(request, seconds, passes) for request in [*group, *dummies]]
+        made = rows[: len(group)]
+        for row in made:
+            row.prepare()
+        for window in passes[:-1]:
+            for row, x in zip(made, self.encoded(rows, window, sampling), strict=False):
+                with threads(sampling.threads):
+                    row.add(window, x)
+        # What the last window comes to is decoded clip by clip, as each is asked for.
+        able = any(row.error is None for row in made)
+        encoded = self.encoded(rows, passes[-1], sampling) if able else [{}] * len(made)
+        for row, x in zip(made, encoded, strict=False):
+            yield row.error or self._finished(row, passes[-1], x, sampling.threads)
+
+    @staticmethod
+    def _finished(row: Making, window: Window, x: Mapping[str, Tensor], count: int) -> Clip | Exception:
+        """The clip after its last window, made with `count` threads, or the error that it met."""
+        try:
+            with threads(count):
+                row.add(window, x)
+                return row.error or row.clip()
+        except Exception as error:
+            return error
+
+    def fitted(self, request: Request, seconds: Fraction) -> list[str]:
+        """How the files of a request are fitted to the model, in words. Raises what its clip would meet."""
+        row = self._making(request, seconds, self._passes(seconds))
+        row.prepare()
+        if row.error:
+            raise row.error
+        return notes(request, self.domains, seconds)
 
     @torch.no_grad()
-    def encoded(self, requests: Sequence[Request], seconds: Fraction, sampling: SamplingSettings) -> dict[str, Tensor]:
-        """The clips of one micro-batch in their domains: `[B, C, T, H, W]` for each stream."""
-        packing = Packing({name: self._shape(name, seconds) for name in self.domains})
+    def encoded(self, rows: Sequence[Making], window: Window, sampling: SamplingSettings) -> list[dict[str, Tensor]]:
+        """One window of each clip of a micro-batch, in the network's scale: `[C, T, H, W]` for each stream."""
+        requests = [row.request for row in rows]
+        packing = Packing({n: self._shape(n, steps) for n, steps in window.steps.items()})
+        # The first window is what a short clip would be.
+        key = (window.number,) if window.number else ()
         noise = {
-            name: torch.stack([normal(shape, r.seed, r.index, name) for r in requests])
+            name: torch.stack([normal(shape, r.seed, r.index, name, *key) for r in requests])
             for name, shape in packing.shapes.items()
         }
-        condition = Condition.of(
-            torch.tensor([-1 if r.label is None else self.labels.index(r.label) for r in requests]),
+        around = {"circular": requests[0].loop}
+        weak = self.weak and partial(self.weak, **around)
+        at = timeline.middles(window, self.domains)
+        denoise = guided(partial(self.denoiser, **around), sampling, self._weight(requests, sampling, at), weak)
+        generators = [generator(r.seed, r.index, "sampler", *key) for r in requests]
+        task = task_of(rows, window, packing)
+        with threads(sampling.threads):
+            x = sample_task(denoise, packing, noise, self._condition(requests, at), sampling, generators, task)
+        return [{name: values[i] for name, values in x.items()} for i in range(len(rows))]
+
+    def _passes(self, seconds: Fraction) -> list[Window]:
+        multiples = {name: self._multiple(name) for name in self.domains}
+        return windows(self.domains, multiples, seconds, self.longest)
+
+    def _making(self, request: Request, seconds: Fraction, passes: Sequence[Window]) -> Making:
+        steps = {name: passes[-1].end(name) for name in self.domains}
+        return Making(request, self.domains, self.standards, seconds, steps)
+
+    def _multiple(self, name: str) -> int:
+        return self.denoiser.network.multiple(name)  # type: ignore[operator]
+
+    def _condition(self, requests: Sequence[Request], at: Mapping[str, np.ndarray]) -> Condition | Timeline:
+        turns = [timeline.labels(request) for request in requests]
+        if not turns[0]:
+            return self._asked([request.label for request in requests], requests)
+        conditions = [self._asked(list(names), requests) for names in zip(*turns, strict=True)]
+        return Timeline(conditions, timeline.shares(requests, at))
+
+    def _asked(self, labels: Sequence[str | None], requests: Sequence[Request]) -> Condition:
+        return Condition.of(
+            torch.tensor([-1 if label is None else self.labels.index(label) for label in labels]),
             [r.caption for r in requests],
             torch.tensor(
                 [[(r.scalars.get(n, math.nan) - s.mean) / s.std for n, s in self.scalars.items()] for r in requests]
             ),
         )
-        # Where nothing is asked for there is nothing to guide towards.
-        asked = [r.label is not None or bool(r.caption or r.scalars) for r in requests]
-        weight = {n: torch.tensor([guidance_of(sampling, n) if a else 1.0 for a in asked]) for n in packing.shapes}
-        denoise = guided(self.denoiser, sampling, weight, self.weak)
 
-        generators = [generator(r.seed, r.index, "sampler") for r in requests]
-        with threads(sampling.threads):
-            x = sample_task(denoise, packing, noise, condition, sampling, generators, Task())
-        return {name: self.standards[name].inverse(value) for name, value in x.items()}
+    def _weight(
+        self, requests: Sequence[Request], sampling: SamplingSettings, at: Mapping[str, np.ndarray]
+    ) -> dict[str, Tensor]:
+        """Each stream's guidance; where nothing is asked for there is nothing to guide towards."""
+        asked = [bool(r.label is not None or r.caption or r.scalars or timeline.labels(r)) for r in requests]
+        usual = {n: [guidance_of(sampling, n) if a else 1.0 for a in asked] for n in self.domains}
+        if not requests[0].timeline:
+            return {n: torch.tensor(weight) for n, weight in usual.items()}
+        return {
+            n: torch.stack([timeline.guidance(r, at[n], w) for r, w in zip(requests, weight, strict=True)])
+            for n, weight in usual.items()
+        }
 
-    def decode(self, encoded: Mapping[str, Tensor], request: Request, seconds: Fraction, count: int = 1) -> Clip:
-        """The clip of one row of `encoded`, cut to `seconds`, computed with `count` threads."""
-        streams: dict[str, Any] = {}
-        for name, x in encoded.items():
-            if not torch.isfinite(x).all():
-                said = f"clip {request.index}: the model gave values that are not finite in stream {name}"
-                raise ClipError("not finite", said)
-            domain = self.domains[name]
-            with threads(count):
-                streams[domain.medium] = trim(domain.decode(x), seconds)
-        return Clip(**streams, label=request.label)
-
-    def _shape(self, name: str, seconds: Fraction) -> tuple[int, int, int, int]:
-        """The stream's shape, its time steps rounded up to what the network takes."""
-        channels, steps, height, width = self.domains[name].shape(seconds)
-        multiple = self.denoiser.network.multiple(name)  # type: ignore[operator]
-        return (channels, -(-steps // multiple) * multiple, height, width)
+    def _shape(self, name: str, steps: int) -> tuple[int, int, int, int]:
+        channels, _, height, width = self.domains[name].shape(steps / self.domains[name].rate)
+        return (channels, steps, height, width)
 
 
 @contextmanager
@@ -126,10 +181,3 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def trim(stream: Sound | Picture, seconds: Fraction) -> Sound | Picture:
-    """The stream without what lies beyond `seconds`."""
-    if isinstance(stream, Sound):
-        return Sound(stream.samples[:, : max(1, round(seconds * stream.sample_rate))], stream.sample_rate)
-    return Picture(stream.frames[: max(1, round(seconds * stream.rate))], stream.rate)

@@ -24,6 +24,7 @@ from mediadiff.errors import MediaError
 from mediadiff.io.files import append_line, sha256, write_json
 from mediadiff.io.read import read as read_media
 from mediadiff.rendering.request import identity, without_home
+from mediadiff.rendering.together import together
 
 if TYPE_CHECKING:
     from mediadiff.rendering.request import Order
@@ -70,13 +71,15 @@ def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: 
 
     Where the format has no room for the facts they go into `sidecar(file)`. `made` is from `facts`, `seconds` the time
     that the clip took. The row is for `append`, now that the file is in place. Raises what `mediadiff.io.write` raises;
-    a file that cannot be read back does not stay.
+    a file that cannot be read back does not stay. A row of sound and picture says how they lie, see `together`.
     """
     path = folder / name
     sidecar(path).unlink(missing_ok=True)
     clip.with_tags(**{TAG: json.dumps(made, separators=(",", ":"))}).save(path)
     try:
         written = read_media(path)
+        both = clip.sound is not None and clip.picture is not None
+        checked = {"together": together(path, clip, written)} if both else {}
     except MediaError:
         path.unlink()
         raise
@@ -89,6 +92,7 @@ def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: 
         "samples_sha256": samples_sha256(written),
         **{key: made[key] for key in FACTS},
         "seconds": round(seconds, 3),
+        **checked,
     }
 
 

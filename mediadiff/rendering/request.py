@@ -14,6 +14,52 @@ from typing import Any
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.base import Domain
 
+WHOLE = "whole"
+Range = tuple[Fraction, Fraction | None]
+"""Seconds from and to; None is the clip's end."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a clip is made from, known by what it holds; where it lies is told by `Request.files`."""
+
+    name: str
+    """Its name without folders."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a clip is given of a file: by stream all of it (`WHOLE`), or some ranges."""
+
+    source: Source
+    keep: Mapping[str, str | tuple[Range, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: name, sha256, and keep, whose times are texts such as "1/2"."""
+        ranges = {
+            name: kept
+            if isinstance(kept, str)
+            else [[str(low), None if high is None else str(high)] for low, high in kept]
+            for name, kept in self.keep.items()
+        }
+        return asdict(self.source) | {"keep": ranges}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is asked for at a moment of a clip; between moments it changes evenly. None: as before and after."""
+
+    at: Fraction
+    """Seconds."""
+    label: str | None = None
+    guidance: float | None = None
+    strength: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data of what is said at this moment."""
+        return {"at": str(self.at)} | {n: v for n, v in asdict(self).items() if n != "at" and v is not None}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -24,6 +70,30 @@ class Request:
     label: str | None = None
     caption: str = ""
     scalars: Mapping[str, float] = field(default_factory=dict)
+    given: tuple[Given, ...] = ()
+    start: Source | None = None
+    """The file to vary."""
+    strength: float = 1.0
+    """How far `start` may change: at 1 it is forgotten."""
+    loop: bool = False
+    """Whether the clip's end goes on at its beginning."""
+    timeline: tuple[Moment, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where the files lie: a path for each `Source.sha256`. No part of what is asked."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data without `files`; what a task adds is there only where there is a task."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in ("index", "seed", "label", "caption")}
+        plain["scalars"] = dict(self.scalars)
+        if self.given:
+            plain["given"] = [one.to_dict() for one in self.given]
+        if self.start:
+            plain |= {"from": asdict(self.start), "strength": self.strength}
+        if self.loop:
+            plain["loop"] = True
+        if self.timeline:
+            plain["timeline"] = [moment.to_dict() for moment in self.timeline]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -39,11 +109,14 @@ class Order:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the `recipe` of the clip's manifest row; `Model.order` takes it back."""
         asked = {"seconds": str(self.seconds), "sampling": asdict(self.sampling), "format": self.format}
-        return asdict(self.request) | asked
+        return self.request.to_dict() | asked
 
     def shape(self) -> str:
         """Equal for orders that one model may carry out in one micro-batch."""
-        return _digest([str(self.seconds), asdict(self.sampling)])
+        asked = self.request
+        task: list[Any] = [bool(asked.given), asked.start and asked.strength, asked.loop]
+        task += [[moment.label is not None, moment.strength] for moment in asked.timeline]
+        return _digest([str(self.seconds), asdict(self.sampling), task])
 
     def file_name(self, number: int | None = None) -> str:
         """`LABEL-NUMBER.EXT`, or `clip-NUMBER.EXT` without a label; what a file name cannot hold becomes `_`.

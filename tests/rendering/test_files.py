@@ -44,11 +44,11 @@ def test_moving_picture_goes_to_mp4_and_a_still_to_png(tmp_path):
 def test_one_bad_clip_costs_one_clip(model, tmp_path, monkeypatch):
     whole = Generator.encoded
 
-    def poisoned(self, requests, seconds, sampling):
-        out = whole(self, requests, seconds, sampling)
-        for row, request in enumerate(requests):
-            if request.index == 2:
-                out["sound"][row, 0, 3] = torch.nan
+    def poisoned(self, rows, window, sampling):
+        out = whole(self, rows, window, sampling)
+        for row, x in zip(rows, out, strict=True):
+            if row.request.index == 2:
+                x["sound"][0, 3] = torch.nan
         return out
 
     monkeypatch.setattr(Generator, "encoded", poisoned)
