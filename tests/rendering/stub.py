@@ -115,5 +115,6 @@ if __name__ == "__main__":
         serve(Craft(out))
     else:
         faults = dict.fromkeys(range(int(sys.argv[3])), sys.argv[4]) if len(sys.argv) > 4 else {}
-        outcome = batch(out, jobs(int(sys.argv[3]), faults))
+        # Whoever kills workers again and again must not be taken for a job that kills its worker.
+        outcome = batch(out, jobs(int(sys.argv[3]), faults), tries=100)
         sys.exit(130 if outcome.stopped else 0)
