@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mediadiff.errors import UsageError
+from mediadiff.errors import DiskFullError, MediadiffError, UsageError
 from mediadiff.io.address import is_address
 from mediadiff.io.files import append_line, cache_folder, sweep, whole_file, write_json
 from mediadiff.io.store import Store, local_copy
@@ -93,7 +93,7 @@ class Settings:
 
 
 def plan(jobs: str, settings: Settings, report: Report) -> Estimate:
-    """What a batch would take: reads the jobs, tries a micro-batch of each kind, and leaves nothing behind."""
+    """What a batch would take: reads the jobs and tries a micro-batch of each kind, anew; makes no clip."""
     with tempfile.TemporaryDirectory(prefix="mediadiff-plan-") as folder:
         ledger = Ledger(Path(folder) / "ledger.sqlite")
         try:
@@ -117,12 +117,19 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
     try:
         ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
         sweep(target.folder)
-        there = target.files()
-        lost = ledger.lost(lambda file: file in there)
+        # Listed only once it is known which files another run may have finished by then.
+        files = cache(target.files)
+        lost = ledger.lost(lambda file: file in files())
         again = ledger.try_failed_again() if settings.resume else 0
         _say_state(ledger, lost, again, report)
         if ledger.fact("estimate") is None and ledger.counts()["waiting"]:
-            ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, _trials(), report))))
+            # A batch goes on without an estimate: what went wrong in a trial may concern one clip alone.
+            try:
+                ledger.note("estimate", json.dumps(vars(_estimate(ledger, settings, _trials(), report))))
+            except DiskFullError:
+                raise
+            except MediadiffError as error:
+                report({"event": "note", "text": f"no estimate: {error}"})
         manifest = target.folder / settings.shard.name("manifest", "jsonl")
 
         def record(row: Mapping[str, Any]) -> None:
@@ -134,7 +141,7 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
         with _stoppable(batch):
             outcome = batch.run()
         sweep(target.folder)
-        _close(ledger, target, command(jobs, out), settings.shard)
+        _close(ledger, target, command(jobs, out, settings.shard), settings.shard)
         return {**outcome.counts, "seconds": round(outcome.seconds, 2), "out": out, "stopped": outcome.stopped} | {
             "workers": number,
             "network_seconds": round(outcome.network_seconds, 2),
@@ -209,8 +216,8 @@ def _estimate(ledger: Ledger, settings: Settings, known: dict[str, Any], report:
     def crew(folder: Path, number: int) -> Crew:
         return _crew(Target(folder), number, Settings())
 
-    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), crew, known)
-    write_json(cache_folder() / "trials.json", known)
+    found = estimate(ledger.shapes(), _workers(ledger, settings), processors(), crew, settings.timeout, known)
+    write_json(cache_folder() / "trials.json", _trials() | known)
     report({"event": "estimate", **vars(found), "workers": _workers(ledger, settings)})
     return found
 
@@ -278,6 +285,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     return Entry(row["file"], asked["label"], status, reason, kind, settings, tuple(row["pictures"] or ()))
 
 
-def command(jobs: str, out: str) -> str:
+def command(jobs: str, out: str, shard: Shard) -> str:
     """The command that tries what was set aside again."""
-    return shlex.join(["mediadiff", "batch", jobs, "--out", out, "--resume"])
+    part = [] if shard.of == 1 else ["--shard", f"{shard.number}/{shard.of}"]
+    return shlex.join(["mediadiff", "batch", jobs, "--out", out, *part, "--resume"])

@@ -63,13 +63,15 @@ class Row:
 
 
 def read_jobs(path: Path) -> Iterator[Job]:
-    """The jobs of a list, in order; each is made when it is asked for, so that a long list takes no memory.
+    """The jobs of a list, in order; each is made when it is asked for. What is kept of a job is its id and file name.
 
     Raises RecipeError when the list has mistakes, after the last row, with up to 50 of them, each with its line.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise RecipeError(f"{path}: a list of jobs ends in {', '.join(_READERS)}; got {path.suffix or 'no ending'!r}")
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such file")
     mistakes: list[str] = []
     bench = _Bench(path.parent)
     taken: dict[str, str] = {}

@@ -164,6 +164,8 @@ def test_the_same_bytes_after_the_batch_and_a_worker_were_killed(lists, plain, t
 @pytest.mark.slow
 def test_30_kills_of_a_real_batch_lose_nothing_and_change_nothing(lists, plain, tmp_path):
     command = [sys.executable, "-m", "mediadiff", "batch", str(lists / "plain.jsonl"), "--out", str(tmp_path)]
+    # Who kills again and again must not be taken for a job that kills its worker.
+    command += ["--retries", "100"]
     dice = random.Random(1)
     for kill in range(30):
         process = subprocess.Popen([*command, "--workers", "2"], stdout=subprocess.DEVNULL, start_new_session=True)
@@ -237,6 +239,23 @@ def test_a_given_file_reaches_the_worker_and_comes_back_bit_for_bit(lists, tmp_p
 def test_mistakes_in_the_command(lists, tmp_path, capsys, arguments, said):
     assert main(["batch", str(lists / "plain.jsonl"), "--out", str(tmp_path / "out"), *arguments]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_damaged_given_file_costs_its_clip_though_the_trial_met_it_first(lists, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    rows = [{"model": str(lists / "both"), "given_audio": "bad.wav"}, {"model": str(lists / "sound"), "seed": 77}]
+    (tmp_path / "jobs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = []
+    outcome = batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(workers=1), said.append)
+    assert (outcome["done"], outcome["failed"]) == (1, 1)
+    (failed,) = [event for event in said if event["event"] == "failed"]
+    assert failed["kind"] == "media" and "bad.wav" in failed["reason"]
+    assert any("no estimate: a trial of this batch failed" in event.get("text", "") for event in said)
+
+
+def test_the_command_that_tries_again_is_of_the_same_part():
+    assert batch.command("a b.csv", "out", Shard(1, 1)) == "mediadiff batch 'a b.csv' --out out --resume"
+    assert batch.command("a.csv", "out", Shard(2, 4)) == "mediadiff batch a.csv --out out --shard 2/4 --resume"
 
 
 def test_a_model_that_changes_under_a_batch_is_refused(tmp_path):

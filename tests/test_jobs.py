@@ -134,12 +134,17 @@ def test_given_files_are_found_beside_the_list_and_known_by_what_they_hold(folde
         ("a.jsonl", "\n", "holds no job"),
         ("a.csv", "model,seed\nsound,1,2\n", "line 2: 3 cells, and the head of the table has 2"),
         ("a.csv", "model,seed\nsound,x\n", "line 2: seed: takes a whole number; got the text 'x'"),
+        ("a.jsonl", None, "a.jsonl: no such file"),
         ("a.txt", "", "ends in .yaml, .yml, .jsonl, .csv"),
     ],
 )
 def test_mistakes(folder, name, text, said):
+    if text is None:
+        (folder / name).unlink(missing_ok=True)
+    else:
+        (folder / name).write_text(text)
     with pytest.raises(RecipeError, match=f"(?s){said}"):
-        read(folder, name, text)
+        list(read_jobs(folder / name))
 
 
 def test_all_mistakes_come_at_once_up_to_fifty(folder):

@@ -40,10 +40,11 @@ def batch(
             batches.plan(jobs, settings, report)
             return 0
         made: dict[str, Any] = batches.run(jobs, out, settings, report)
-    left = f", {made['waiting']} left" if made["waiting"] else ""
+    unfinished = made["waiting"] + made["held"]
+    left = f", {unfinished} left" if unfinished else ""
     took = f"{made['seconds']} s, the network's own time {made['network_seconds'] / made['workers']:.4g} s"
     lines = [f"{made['done']} clips in {out}, {made['failed']} failed{left} ({took})"]
     if made["failed"]:
-        lines.append(f"why: {out}/{part.name('failures', 'jsonl')}; again: {batches.command(jobs, out)}")
+        lines.append(f"why: {out}/{part.name('failures', 'jsonl')}; again: {batches.command(jobs, out, part)}")
     say(json, {"event": "finished", **made}, lines)
     return 130 if made["stopped"] else 2 if made["failed"] else 0

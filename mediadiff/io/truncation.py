@@ -28,6 +28,8 @@ def missing_end(file: BinaryIO) -> str | None:
 
 def _riff(file: BinaryIO, size: int) -> str | None:
     """WAV by its chunk of samples, for the outer size is often wrong there; others by the outer size."""
+    if size < 12:
+        return f"its header is not complete: {size} bytes"
     file.seek(4)
     declared, kind = struct.unpack("<I4s", file.read(8))
     if kind != b"WAVE":

@@ -21,6 +21,8 @@ BEAT = 2.0
 """Seconds between signs of life in the ledger."""
 DEAD_STARTS = 3
 """Workers that crash in a row before they are ready, after which the batch gives up."""
+PATIENCE = 20
+"""So many that are killed before they are ready count as one that crashed."""
 ROOM = 32 * 2**20
 """Bytes: with less than this free, a full disk is the disk's fault and not the clip's."""
 
@@ -112,10 +114,10 @@ class Batch:
 
     def run(self) -> Outcome:
         """Runs until nothing is left that this batch could do. Raises DiskFullError when there is no room left."""
-        self._others = self.ledger.beat()
-        for number in self.workers:
-            self.crew.start(number)
         try:
+            self._others = self.ledger.beat()
+            for number in self.workers:
+                self.crew.start(number)
             while self._goes_on():
                 self._heed_stops()
                 for number, event in self.crew.events(0.1):
@@ -227,12 +229,13 @@ class Batch:
         for task in worker.tasks.values():
             for place in sorted(task.open):
                 self._fail(number, task, place, kind, reason, blame=suspects == 1)
-        # One that was killed says nothing of the next; one that crashed before it was ready may do so for ever.
-        worker.failed_starts += not worker.ready and kind == "crashed"
+        # A crash before it was ready will come again; a kill may come from anywhere, but not so often.
+        if not worker.ready:
+            worker.failed_starts += 1 if kind == "killed" else PATIENCE
         worker.tasks, worker.ready = {}, False
         if self._is_stopping():
             return
-        if worker.failed_starts >= DEAD_STARTS:
+        if worker.failed_starts >= DEAD_STARTS * PATIENCE:
             self._fault = MediadiffError(f"workers cannot be started: {reason}")
             return
         self.crew.start(number)

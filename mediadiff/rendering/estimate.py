@@ -47,6 +47,7 @@ def estimate(
     workers: int,
     processors: int,
     crew: Callable[[Path, int], Crew],
+    timeout: float,
     known: MutableMapping[str, dict[str, Any]],
 ) -> Estimate:
     """What is left of a batch will take, from trials.
@@ -61,7 +62,7 @@ def estimate(
         clips = min(number, job.batch)
         key = f"{job.shape} {job.task['asked']['format']} {clips} {at_once}"
         if key not in known:
-            known[key] = asdict(try_out(job, clips, at_once, crew))
+            known[key] = asdict(try_out(job, clips, at_once, crew, timeout))
         trials.append((job, Trial(**known[key])))
     seconds = disk = 0.0
     for job, number in shapes:
@@ -78,10 +79,10 @@ def estimate(
     return Estimate(clips, start + seconds / used, disk, memory)
 
 
-def try_out(job: Job, clips: int, at_once: int, crew: Callable[[Path, int], Crew]) -> Trial:
+def try_out(job: Job, clips: int, at_once: int, crew: Callable[[Path, int], Crew], timeout: float) -> Trial:
     """Makes the job's micro-batch twice by as many workers as will share the processors, into a folder that vanishes.
 
-    The first time loads the model; the second is measured.
+    The first time loads the model; the second is measured. Each may take `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="mediadiff-trial-") as folder:
         workers = crew(Path(folder), at_once)
@@ -91,12 +92,12 @@ def try_out(job: Job, clips: int, at_once: int, crew: Callable[[Path, int], Crew
                 workers.start(number)
                 for task in (1, 2):
                     workers.send(number, {"task": task, "jobs": _jobs(job, clips, number)})
-            return _watch(workers, at_once, begun, Path(folder))
+            return _watch(workers, at_once, begun, Path(folder), timeout)
         finally:
             workers.close()
 
 
-def _watch(workers: Crew, at_once: int, begun: float, folder: Path) -> Trial:
+def _watch(workers: Crew, at_once: int, begun: float, folder: Path, timeout: float) -> Trial:
     starts: dict[int, float] = {}
     first_begun: dict[int, float] = {}
     ends: dict[int, float] = {}
@@ -105,6 +106,8 @@ def _watch(workers: Crew, at_once: int, begun: float, folder: Path) -> Trial:
     sizes: list[int] = []
     faults: list[str] = []
     while len(ends) < at_once:
+        if time.monotonic() - begun > 2 * timeout:
+            raise MediadiffError(f"a trial of this batch failed: not finished after {2 * timeout:g} s")
         for number, event in workers.events(1.0):
             kind, now = event["event"], time.monotonic()
             if kind in ("failed", "upset", "ended"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from mediadiff.errors import ClipError, DiskFullError, MediadiffError, MediaError
+from mediadiff.errors import ClipError, DiskFullError, MediadiffError, MediaError, StoreError
 
 KINDS = {
     "request": "the model cannot do what was asked",
@@ -13,6 +13,7 @@ KINDS = {
     "shape": "the clip is not as long as was asked",
     "encoder": "the file could not be written or read back",
     "disk": "no room on the disk",
+    "store": "the place for the files could not be reached",
     "memory": "no memory left",
     "killed": "the worker was killed, as the system does when memory runs out",
     "crashed": "the worker crashed",
@@ -35,6 +36,8 @@ def kind_of(error: BaseException, writing: bool) -> str:
         return "memory"
     if isinstance(error, MediaError):
         return "encoder" if writing else "media"
+    if isinstance(error, StoreError):
+        return "store"
     if isinstance(error, MediadiffError):
         return "request"
     return "error"

@@ -80,7 +80,10 @@ class Ledger:
         self.owner = secrets.token_hex(8)
         _open.add(self.owner)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
+        try:
+            self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise UsageError(f"{path} cannot be written ({error}); choose another folder") from error
         self._database.row_factory = sqlite3.Row
         try:
             with self._change() as database:
@@ -95,6 +98,9 @@ class Ledger:
             # Written ahead: a kill loses nothing, a power cut at most the last changes, whose clips are made again.
             self._database.execute("pragma journal_mode = wal")
             self._database.execute("pragma synchronous = normal")
+        except sqlite3.OperationalError as error:
+            self._database.close()
+            raise UsageError(f"{path} cannot be used now ({error}); is another run reading its jobs?") from error
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise UsageError(f"{path} is not a ledger of mediadiff ({error}); choose another folder") from error
@@ -124,23 +130,29 @@ class Ledger:
         UsageError when it holds another, or when two jobs share an id or a file.
         """
         digest = hashlib.sha256()
-        with self._change() as database:
-            filled = self.fact("batch")
-            rest = iter(jobs)
-            while group := list(islice(rest, 1000)):
-                for job in group:
-                    digest.update(f"{job.id} {job.file}\n".encode())
-                if filled is None:
+
+        def told(job: Job) -> Job:
+            digest.update(f"{job.id} {job.file}\n".encode())
+            return job
+
+        filled = self.fact("batch")
+        if filled is None:
+            with self._change() as database:
+                rest = map(told, jobs)
+                while group := list(islice(rest, 1000)):
                     rows = [(j.place, j.id, j.file, j.shape, j.batch, json.dumps(j.task)) for j in group]
                     statement = "insert into jobs (place, id, file, shape, batch, task) values (?, ?, ?, ?, ?, ?)"
                     database.executemany(statement, rows)
-            if filled is None:
                 database.execute("insert into facts values ('batch', ?)", [digest.hexdigest()])
-            elif filled != digest.hexdigest():
-                raise UsageError(
-                    f"{self.path.parent} holds another batch: two batches never share a folder. Give the same jobs to "
-                    "go on with that one, or another folder (--out)"
-                )
+            return
+        # Only compared: another run, which may be at work, is not kept waiting while the list is read.
+        for job in jobs:
+            told(job)
+        if filled != digest.hexdigest():
+            raise UsageError(
+                f"{self.path.parent} holds another batch: two batches never share a folder. Give the same jobs to "
+                "go on with that one, or another folder (--out)"
+            )
 
     def claim(self, shape: str | None = None, alone: bool = True) -> list[Claim]:
         """Up to a micro-batch of waiting jobs of one shape, `shape` if any of it wait, now held by this owner.
@@ -223,7 +235,7 @@ class Ledger:
             if not is_there(row["file"])
         ]
         with self._change() as database:
-            statement = "update jobs set state = 'waiting', row = null where place = ?"
+            statement = "update jobs set state = 'waiting', tries = 0, row = null where place = ? and state = 'done'"
             database.executemany(statement, [(place,) for place in gone])
         return len(gone)
 

@@ -17,9 +17,6 @@ from mediadiff.errors import printable
 from mediadiff.rendering.failures import kind_of_exit
 from mediadiff.rendering.worker import Event
 
-CLOSING = 5.0
-"""Seconds that a worker has to end when it is asked to and has nothing left to write."""
-
 
 @dataclass
 class _Worker:

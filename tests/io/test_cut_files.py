@@ -13,6 +13,7 @@ from PIL import Image
 
 from mediadiff.clip import Clip, Picture
 from mediadiff.errors import MediaError
+from mediadiff.io.probe import probe
 from mediadiff.io.read import read
 from mediadiff.io.truncation import missing_end
 from mediadiff.io.write import write
@@ -83,3 +84,12 @@ def test_wav_of_a_streaming_writer_is_read(size: int, tmp_path: Path) -> None:
         path.write_bytes(data)
         sound = read(path).sound
         assert sound is not None and sound.samples.shape == (1, 16_000)
+
+
+@pytest.mark.parametrize("mark", [b"RIFF", b"OggS", b"GIF8", b"\xff\xd8\xff", b"ID3", b"\xff\xfb", b"NIST_1A", b"fLaC"])
+def test_a_file_that_ends_within_its_header_is_refused(tmp_path, mark):
+    for length in range(len(mark), 17):
+        path = tmp_path / f"cut-{length}"
+        path.write_bytes(mark.ljust(length, b"\1"))
+        with pytest.raises(MediaError, match="cut-"):
+            probe(path)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mediadiff.errors import ClipError, DiskFullError, MediaError, UsageError
+from mediadiff.errors import ClipError, DiskFullError, MediaError, StoreError, UsageError
 from mediadiff.io.files import append_line, sweep, whole_file
 from mediadiff.rendering.batch import Batch, Crew, Outcome
 from mediadiff.rendering.ledger import Job, Ledger
@@ -69,6 +69,8 @@ class Craft:
     def finish(self, job: Mapping[str, Any], made: Any, seconds: float) -> dict[str, Any]:
         if job["fault"] == "disk":
             raise DiskFullError("no room left")
+        if job["fault"] == "store":
+            raise StoreError("s3://bucket does not answer")
         if job["fault"] == "encoder":
             raise MediaError(job["file"], "the encoder gave up")
         if job["fault"] == "slow":

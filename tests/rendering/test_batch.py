@@ -21,7 +21,7 @@ from mediadiff.rendering.ledger import Ledger
 from mediadiff.rendering.workers import Workers
 from tests.rendering import stub
 
-# Of 1000 jobs these 37 fail, in ten ways.
+# Of 1000 jobs 37 fail, in these ways.
 WAYS = {
     "exception": ("error", 2),
     "nan": ("not finite", 1),
@@ -33,6 +33,7 @@ WAYS = {
     "hang": ("timeout", 2),
     "disk": ("disk", 2),
     "encoder": ("encoder", 2),
+    "store": ("store", 2),
 }
 """For each way to fail the class that is told, and how often the job is tried."""
 
@@ -56,7 +57,7 @@ def rows(out: Path) -> list[dict]:
         ledger.close()
 
 
-def test_37_of_1000_fail_in_ten_ways_and_cost_37_clips(tmp_path):
+def test_37_of_1000_fail_in_eleven_ways_and_cost_37_clips(tmp_path):
     places = random.Random(0).sample(range(1000), 37)
     kinds = [way for way in WAYS for _ in range(4)]
     faults = dict(zip(places, kinds, strict=False))
