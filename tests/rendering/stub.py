@@ -70,7 +70,7 @@ class Craft:
         if job["fault"] == "disk":
             raise DiskFullError("no room left")
         if job["fault"] == "store":
-            raise StoreError("s3://bucket does not answer")
+            raise StoreError("s3://bucket", "does not answer")
         if job["fault"] == "encoder":
             raise MediaError(job["file"], "the encoder gave up")
         if job["fault"] == "slow":

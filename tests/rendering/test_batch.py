@@ -59,7 +59,7 @@ def rows(out: Path) -> list[dict]:
 
 def test_37_of_1000_fail_in_eleven_ways_and_cost_37_clips(tmp_path):
     places = random.Random(0).sample(range(1000), 37)
-    kinds = [way for way in WAYS for _ in range(4)]
+    kinds = [*WAYS] * 4
     faults = dict(zip(places, kinds, strict=False))
     outcome = stub.batch(tmp_path, stub.jobs(1000, faults), timeout=2.0)
     assert outcome.counts == {"waiting": 0, "held": 0, "done": 963, "failed": 37}

@@ -12,7 +12,7 @@ ERRORS = [
     (MemoryError(), "memory", "memory"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory", "memory"),
     (MediaError("a.wav", "is empty"), "media", "encoder"),
-    (StoreError("s3://bucket does not answer"), "store", "store"),
+    (StoreError("s3://bucket", "does not answer"), "store", "store"),
     (UsageError("no such label"), "request", "request"),
     (ZeroDivisionError(), "error", "error"),
 ]
