@@ -67,16 +67,25 @@ def evaluate(
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw real clips above rendered ones.", show_default=False)
     ] = None,
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="Try every task of a model of sound and picture on real test clips.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a model: rendered clips beside real ones, recognised, compared, searched for copies."""
     from mediadiff.console import reporting
-    from mediadiff.measure import measure
+    from mediadiff.measure import measure, measure_tasks
     from mediadiff.model import load
 
+    if tasks and sheet:
+        raise UsageError("--sheet draws what is measured without --tasks: leave one of the two out")
     loaded = load(model)
     with reporting(json) as report:
-        found = measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
+        found = (
+            measure_tasks(loaded, data, num, seed, steps, sampler, guidance, report)
+            if tasks
+            else measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
+        )
     say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
 
 

@@ -208,9 +208,12 @@ def _synchrony(sets: Mapping[str, Sequence[Clip]], is_bounce: bool, seed: int) -
     if min(map(len, sets.values())) < 2:
         return {}
     sets["rendered, sounds shuffled"] = shuffled(sets["rendered"], seed)
-    return {
-        name: Synchrony(agreement(clips), seen_and_heard(clips) if is_bounce else None) for name, clips in sets.items()
-    }
+    return {name: synchrony_of(clips, is_bounce) for name, clips in sets.items()}
+
+
+def synchrony_of(clips: Sequence[Clip], is_bounce: bool) -> Synchrony:
+    """How sound and picture of these clips go together; impacts too, where they show bouncing balls."""
+    return Synchrony(agreement(clips), seen_and_heard(clips) if is_bounce else None)
 
 
 def _is_heard_and_seen(clip: Clip) -> bool:

@@ -21,6 +21,9 @@ from mediadiff.nn.layers import Block, Down, HeightWidth, Layout, TimeHeight, Up
 from mediadiff.nn.settings import NetworkSettings
 
 Streams = Mapping[str, Tensor]
+PLACE = 0.3
+"""Of what a cell holds at the start of training, how strongly it is told where it lies: a condition can choose among
+places (a pitch, say) only where places differ."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,8 @@ class StreamLevels(nn.Module):
             if flat
             else (shape.height // height, shape.width // width, channels[0])
         )
-        self.origin = nn.Parameter(torch.zeros(outer))
-        self.place = nn.Parameter(torch.zeros(inner[0] * inner[1], channels[-1]))
-        nn.init.normal_(self.place, std=0.02)
+        self.origin = nn.Parameter(PLACE * torch.randn(outer))
+        self.place = nn.Parameter(PLACE * torch.randn(inner[0] * inner[1], channels[-1]))
         sizes = range(len(channels))
         self.down = nn.ModuleList(Level(channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes)
         self.up = nn.ModuleList(
