@@ -73,7 +73,7 @@ def real_data(model: Model, data: Path | None) -> DataSettings:
         return replace(model.recipe.data, folder=str(data), bounce=None)
     loaded = load_recipe(data)
     if not isinstance(loaded, TrainRecipe):
-        raise UsageError(f"{data} is a recipe for rendering; --data takes a folder or a training recipe")
+        raise UsageError(f"{data} is a recipe for {loaded.purpose}; --data takes a folder or a training recipe")
     return loaded.data
 
 

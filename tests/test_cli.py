@@ -102,7 +102,10 @@ USAGE = [
     (["render", "digits", "--out", "x", "--seconds", "-1"], "seconds: takes more than 0; got -1"),
     (["render", "digits", "--out", "x", "--format", "mp5"], "format: takes one of wav, flac,"),
     (["render", "digtis", "--out", "x"], "digtis: no model there"),
-    (["render", "train.yaml", "--out", "x"], "train.yaml is a recipe for training; train it first"),
+    (
+        ["render", "train.yaml", "--out", "x"],
+        "train.yaml is a recipe for training; make its model first: mediadiff train",
+    ),
     (["train", "render.yaml"], "render.yaml is a recipe for rendering; use it with: mediadiff render render.yaml"),
     (["train", "trian.yaml"], "trian.yaml: no such file; did you mean train.yaml?"),
     (["train", "train.yaml", "training.bach=3"], "on the command line: training.bach: unknown;"),

@@ -113,7 +113,9 @@ def _render_recipe(source: str, flags: dict[str, Any], sampling: dict[str, Any])
     if path.suffix in (".yaml", ".yml") or path.is_file():
         loaded = load_recipe(path)
         if not isinstance(loaded, RenderRecipe):
-            raise UsageError(f"{source} is a recipe for training; train it first: mediadiff train {source}")
+            raise UsageError(
+                f"{source} is a recipe for {loaded.purpose}; make its model first: mediadiff {loaded.task} {source}"
+            )
         # Paths as they were filled in, not as they were written.
         files = {name: loaded.asked[name] for name in ("given_video", "given_audio", "given", "from")}
         document = loaded.to_dict() | {"model": loaded.model} | files

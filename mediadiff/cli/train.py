@@ -29,7 +29,7 @@ def train(
 
     loaded = load_recipe(recipe, changes or ())
     if not isinstance(loaded, TrainRecipe):
-        raise UsageError(f"{recipe} is a recipe for rendering; use it with: mediadiff render {recipe}")
+        raise UsageError(f"{recipe} is a recipe for {loaded.purpose}; use it with: mediadiff {loaded.task} {recipe}")
     from mediadiff import build
     from mediadiff.console import reporting
 
@@ -94,7 +94,7 @@ def doctor(
 
     recipe = None if source.is_dir() else load_recipe(source)
     if recipe is not None and not isinstance(recipe, TrainRecipe):
-        raise UsageError(f"{source} is a recipe for rendering; the doctor looks at folders and training recipes")
+        raise UsageError(f"{source} is a recipe for {recipe.purpose}; the doctor looks at folders and training recipes")
     with reporting(json) as report:
 
         def progress(done: int, of: int) -> None:
