@@ -69,11 +69,10 @@ def train(
         return out
 
     _begin(out, recipe, encoded, resume)
-    started = time.monotonic()
     labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
-        trained = {"clips": trainer.clips, "seconds": round(time.monotonic() - started, 1), **machine()}
+        trained = {"clips": trainer.clips, "seconds": round(trainer.seconds, 1), **machine()}
         save_model(
             out,
             recipe,
