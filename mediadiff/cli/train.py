@@ -1,4 +1,4 @@
-"""Commands that make models: train, evaluate, doctor."""
+"""Commands that make models: train, export, evaluate, doctor."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def train(
         print("The recipe, the data and the network fit together; nothing was trained.")
     else:
         print(f"The model is in {folder}. Render clips with: mediadiff render {folder} --out clips")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A training's folder, or any model's.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the model.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="name=NAME and sampling settings, such as sampling.guidance=2."),
+    ] = None,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Keep the early snapshot, for autoguidance.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the model that one ships: weights in bfloat16, model.json, and a card if there is none."""
+    from mediadiff.export import LARGE_MB, export
+
+    made = export(model, out, changes or (), snapshot)
+    card = "new: add whose data it is, its licence, and figures" if made.new_card else "kept as it was"
+    lines = [f"{made.folder}: {', '.join(made.files)}; {made.megabytes:.1f} MB", f"The card README.md is {card}."]
+    if made.megabytes > LARGE_MB:
+        said = f"warning: above {LARGE_MB:g} MB, a model is large for one that comes with a checkout"
+        lines.append(said + ("; without --snapshot it is smaller" if snapshot else ""))
+    say(json, {"event": "exported", **made.to_dict(), "large": made.megabytes > LARGE_MB}, lines)
 
 
 @app.command()
