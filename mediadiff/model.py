@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent.parent / "samples" / "models"
+DEFAULT = "bounce"
+"""The shipped model that is taken where none is named."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,16 @@ def find(model: str | Path) -> Path:
         f"{model}: no model there (a folder with model.json), and none of that name is shipped; "
         f"shipped are: {_listed(shipped())}"
     )
+
+
+def default() -> str:
+    """The model that is taken where none is named. UsageError when this copy of mediadiff comes without it."""
+    if DEFAULT not in shipped():
+        raise UsageError(
+            f"which model? {DEFAULT}, which is taken where none is named, is not shipped with this copy of mediadiff; "
+            f"name a model's folder or one of: {_listed(shipped())}"
+        )
+    return DEFAULT
 
 
 def shipped() -> list[str]:
