@@ -32,8 +32,8 @@ def measure(
     """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
 
     `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
-    model was trained on. `sheet` is a PNG to be drawn, real clips above rendered
-    ones. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
+    model was trained on. `sheet` is a PNG to be drawn, see
+    `mediadiff.evaluation.evaluate.side_by_side`. `report` gets an event now and then.
     """
     from mediadiff.evaluation.evaluate import evaluate
     from mediadiff.io.files import cache_folder

@@ -88,7 +88,12 @@ def evaluate(
         float | None, typer.Option(help="How strongly to follow the label; 1 is plain.", show_default=False)
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw real clips above rendered ones.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Draw real clips above rendered ones, or when each is seen and heard.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
