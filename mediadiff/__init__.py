@@ -57,5 +57,5 @@ def train(
 
     loaded = load_recipe(recipe, overrides)
     if not isinstance(loaded, TrainRecipe):
-        raise UsageError(f"{recipe} is a recipe for rendering; train takes one with task: train")
+        raise UsageError(f"{recipe} is a recipe for {loaded.purpose}; train takes one with task: train")
     return build.train(loaded, None if out is None else Path(out), resume, report=report)

@@ -158,7 +158,9 @@ class _Bench:
         if recipe not in self.recipes:
             loaded = load_recipe(local_copy(_near(recipe, self.folder), cache_folder() / "inputs"))
             if not isinstance(loaded, RenderRecipe):
-                raise RecipeError(f"recipe: {recipe} is a recipe for training; a job takes one with task: render")
+                raise RecipeError(
+                    f"recipe: {recipe} is a recipe for {loaded.purpose}; a job takes one with task: render"
+                )
             said = {name: value for name, value in loaded.to_dict().items() if name in ("sampling", *_RENDER)}
             files = {name: path for name, path in loaded.asked.items() if name in _FILES and path}
             self.recipes[recipe] = said | files | {"model": loaded.model}

@@ -33,8 +33,8 @@ def measure(
     """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
 
     `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
-    model was trained on. `sheet` is a PNG to be drawn, real clips above rendered
-    ones. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
+    model was trained on. `sheet` is a PNG to be drawn, see
+    `mediadiff.evaluation.evaluate.side_by_side`. `report` gets an event now and then.
     """
     from mediadiff.evaluation.evaluate import evaluate
     from mediadiff.io.files import cache_folder
@@ -128,7 +128,7 @@ def real_data(model: Model, data: Path | None) -> DataSettings:
         return replace(model.recipe.data, folder=str(data), bounce=None)
     loaded = load_recipe(data)
     if not isinstance(loaded, TrainRecipe):
-        raise UsageError(f"{data} is a recipe for rendering; --data takes a folder or a training recipe")
+        raise UsageError(f"{data} is a recipe for {loaded.purpose}; --data takes a folder or a training recipe")
     return loaded.data
 
 

@@ -76,7 +76,9 @@ def test_checking_a_recipe_loads_no_torch(tmp_path: Path) -> None:
     assert python("-c", code + "print('torch' in sys.modules)").stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay"])
+@pytest.mark.parametrize(
+    "command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "export"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: mediadiff {command}")
@@ -102,13 +104,20 @@ USAGE = [
     (["render", "digits", "--out", "x", "--seconds", "-1"], "seconds: takes more than 0; got -1"),
     (["render", "digits", "--out", "x", "--format", "mp5"], "format: takes one of wav, flac,"),
     (["render", "digtis", "--out", "x"], "digtis: no model there"),
-    (["render", "train.yaml", "--out", "x"], "train.yaml is a recipe for training; train it first"),
+    (
+        ["render", "train.yaml", "--out", "x"],
+        "train.yaml is a recipe for training; make its model first: mediadiff train",
+    ),
     (["train", "render.yaml"], "render.yaml is a recipe for rendering; use it with: mediadiff render render.yaml"),
     (["train", "trian.yaml"], "trian.yaml: no such file; did you mean train.yaml?"),
     (["train", "train.yaml", "training.bach=3"], "on the command line: training.bach: unknown;"),
     (["train", "train.yaml", "data.folder=/no/such/folder"], "/no/such/folder does not exist"),
     (["doctor", "render.yaml"], "render.yaml is a recipe for rendering; the doctor looks at folders"),
     (["doctor", "no/such"], "no/such: no such file"),
+    (["export", "digits"], "Missing option '--out'"),
+    (["export", "digits", "--out", "x", "training.batch=3"], "all else is what the weights were trained by"),
+    (["export", "digits", "--out", "x", "sampling.guidence=3"], "on the command line: sampling.guidence: unknown;"),
+    (["export", "digits", "--out", "x", "--snapshot"], "has no early snapshot: leave --snapshot out"),
 ]
 
 

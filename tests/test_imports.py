@@ -23,8 +23,8 @@ LAYERS = [
     ["validation"],
     ["recipe"],
     ["model"],
-    ["build", "catalogue", "console", "jobs", "studio"],
-    ["batch", "demo", "measure", "replay"],
+    ["build", "card", "catalogue", "console", "jobs", "studio"],
+    ["batch", "demo", "export", "measure", "replay"],
     ["cli"],
     ["__main__"],
 ]

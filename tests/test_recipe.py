@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,12 +18,16 @@ from mediadiff.domains.frames import Frames
 from mediadiff.domains.spectrogram import Spectrogram
 from mediadiff.errors import RecipeError
 from mediadiff.nn.settings import NetworkSettings
-from mediadiff.recipe import RenderRecipe, TrainRecipe, from_dict, json_schema, load_recipe
-from mediadiff.yaml_document import read_document, read_value
+from mediadiff.recipe import Recipe, RenderRecipe, TrainRecipe, from_dict, json_schema, load_recipe
+from mediadiff.recipe.base import HEAD
+from mediadiff.recipe.kinds import KINDS
+from mediadiff.recipe.paths import Paths
+from mediadiff.validation import INTERNAL, check
+from mediadiff.yaml_document import Document, read_document, read_value
 from tests.recipe_mistakes import BAD, GOOD, RENDER, changed
 
 
-def load(folder: Path, text: str | bytes, overrides: tuple[str, ...] = ()) -> TrainRecipe | RenderRecipe:
+def load(folder: Path, text: str | bytes, overrides: tuple[str, ...] = ()) -> Recipe:
     path = folder / "recipe.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return load_recipe(path, overrides)
@@ -301,3 +306,38 @@ def test_stills_and_odd_rates(tmp_path: Path) -> None:
     assert isinstance(recipe, TrainRecipe)
     assert recipe.streams["picture"] == Frames(frame_rate="24000/1001")
     assert from_dict(recipe.to_dict()).streams == recipe.streams  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class WashRecipe(Recipe):
+    """A kind that only this test knows."""
+
+    task: ClassVar[str] = "wash"
+    purpose: ClassVar[str] = "washing"
+    folder: str
+    warm: bool = False
+    written: dict[str, str] = field(default_factory=dict, compare=False, metadata=INTERNAL)
+
+    @classmethod
+    def checked(cls, document: Document) -> WashRecipe | None:
+        return check(cls, document, (), document.data, also=HEAD)
+
+    def filled_in(self, paths: Paths) -> WashRecipe:
+        return replace(self, folder=paths.find(("folder",), self.folder), written=paths.written)
+
+
+def test_a_new_kind_of_recipe_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "wash", WashRecipe)
+    monkeypatch.setenv("LAUNDRY", "/laundry/shirts")
+    head = "mediadiff: 1\ntask: wash\n"
+    recipe = load(tmp_path, head + "folder: $LAUNDRY\n", ("warm=true",))
+    assert recipe == WashRecipe("/laundry/shirts", True)
+    assert recipe.to_dict() == {"mediadiff": 1, "task": "wash", "folder": "$LAUNDRY", "warm": True}
+    assert from_dict(recipe.to_dict()) == WashRecipe("$LAUNDRY", True)
+    assert mistakes(tmp_path, head + "folder: a\nwarn: true\n") == [
+        "line 4, column 1: warn: unknown; known: folder, warm, mediadiff, task; did you mean warm?"
+    ]
+    assert mistakes(tmp_path, "mediadiff: 1\ntask: wasch\n") == [
+        "line 2, column 7: task: takes one of train, render, wash; got 'wasch'; did you mean wash?"
+    ]
+    assert {"$ref": "#/$defs/WashRecipe"} in json_schema()["oneOf"]
