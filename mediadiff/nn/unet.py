@@ -246,7 +246,9 @@ class UNet(nn.Module):
             return lambda name: always
         each = [self.condition(c)[:, None] for c in condition.conditions]
         shares = condition.shares
-        return lambda name: torch.stack([s[name][..., None] * e for s, e in zip(shares, each, strict=True)]).sum(0)
+        # The shares are float32; what is asked for is in the network's own kind of numbers.
+        parts = list(zip(shares, each, strict=True))
+        return lambda name: torch.stack([s[name][..., None].to(e.dtype) * e for s, e in parts]).sum(0)
 
     def _told(self, inner: dict[str, Inner], circular: bool) -> dict[str, Inner]:
         """The same, each stream having heard what every other one holds at each of its moments."""
