@@ -22,7 +22,7 @@ class Kept:
 
 
 class Overlap:
-    """Samples `[channels, steps * hop]` and the spectra of their overlapping frames, on a line or, `around`, on a circle.
+    """Samples `[channels, steps * hop]` and the spectra of their frames, on a line or, `around`, on a circle.
 
     Its arrays are made once and filled again and again: at the size of a short clip, making them costs most.
     """

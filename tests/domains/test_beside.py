@@ -7,7 +7,7 @@ import torch
 from mediadiff import domains
 from mediadiff.clip import Sound
 from mediadiff.rng import normal
-from tests.domains.test_conformance import SMALL, make, stream_for
+from tests.domains.test_conformance import make, stream_for
 
 SOUNDS = [name for name in domains.names() if domains.get(name).medium == "sound"]
 
