@@ -207,6 +207,8 @@ class Model:
             raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
         if use_bf16("auto"):
             denoiser.network.to(torch.bfloat16)
+        # As convolutions take them; otherwise they are copied each time.
+        denoiser.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return denoiser.eval().requires_grad_(False)
 
 
