@@ -24,7 +24,7 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "catalogue", "console", "jobs", "studio"],
-    ["batch", "demo", "measure", "replay"],
+    ["batch", "bench", "demo", "measure", "replay"],
     ["cli"],
     ["__main__"],
 ]
