@@ -76,7 +76,9 @@ def test_checking_a_recipe_loads_no_torch(tmp_path: Path) -> None:
     assert python("-c", code + "print('torch' in sys.modules)").stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "bench"])
+@pytest.mark.parametrize(
+    "command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "bench"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: mediadiff {command}")

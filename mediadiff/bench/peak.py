@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -30,6 +30,14 @@ class Peak:
     def rate(self) -> float:
         """The higher of the two."""
         return max(self.convolution, self.product)
+
+    def beside(self, other: Peak) -> Peak:
+        """The higher rates of two measurements: one may have met a busy machine."""
+        return replace(
+            self,
+            convolution=max(self.convolution, other.convolution),
+            product=max(self.product, other.product),
+        )
 
 
 @torch.no_grad()

@@ -25,13 +25,11 @@ _WORDS = {
 }
 NORM = "norm and element-wise"
 BETWEEN = "between operations"
-NETWORK = "network"
-"""The phase whose operations are told apart by kind, as they are outside all phases."""
 
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """All that happens inside counts under this name, whatever it is; but see `NETWORK`."""
+    """All that happens inside counts under this name, whatever it is."""
     with record_function(_PHASE + name):
         yield
 
@@ -56,9 +54,9 @@ def _group(event: Any) -> str:
     inside = event
     while inside is not None:
         if inside.name.startswith(_PHASE):
-            if inside.name.removeprefix(_PHASE) not in (NETWORK, BETWEEN):
-                return str(inside.name.removeprefix(_PHASE))
-            break
+            if inside.name == _PHASE + BETWEEN:
+                break
+            return str(inside.name.removeprefix(_PHASE))
         inside = inside.cpu_parent
     for word, group in _WORDS.items():
         if word in event.name.lower() and event.name.startswith("aten::"):

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mediadiff.bench.counting import count
 from mediadiff.bench.peak import Peak, peak
-from mediadiff.bench.profile import NETWORK, phase, where
+from mediadiff.bench.profile import where
 from mediadiff.bench.subject import Subject
 from mediadiff.bench.timing import Timing, timed
-from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.clip import Picture, Sound
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError
 from mediadiff.model import Model, load, save_model
 from mediadiff.recipe import TrainRecipe
-from mediadiff.rendering import manifest
 from mediadiff.rendering.files import render_files
-from mediadiff.rendering.generator import threads
+from mediadiff.rendering.generator import Generator, threads
 from mediadiff.rendering.request import Order, natural_ending
 
 
@@ -63,20 +64,29 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
     """Renders micro-batches with a model's own settings for about `budget` seconds, into `folder`."""
     loaded = load(model)
     sampling, generator, orders = loaded.sampling(), loaded.generator, _orders(loaded)
-    watch, size = _Watch(generator.denoiser.network), sampling.batch
+    watch, size = _Watch(), sampling.batch
+    watched = watch.over(generator)
     outs = (folder / f"out-{number}" for number in itertools.count())
 
     def render() -> None:
-        made = render_files(generator, orders, next(outs), loaded.name, loaded.sha256, lambda event: None)
+        with watch.clock("all"):
+            made = render_files(watched, orders, next(outs), loaded.name, loaded.sha256, lambda event: None)
         if made["failed"]:
             raise MediadiffError(f"{loaded.name} cannot be measured: {made['failures'][0]['reason']}")
 
+    # What is loaded at the first clip is a matter of cold starts.
+    render()
+    watch.spent.clear()
+    with threads(sampling.threads):
+        before = peak(generator.bf16, budget / 20)
     files = timed(render, budget)
-    network = sum(watch.seconds) / (files.runs + 1)
+    network = watch.spent["network"] / (files.runs + 1)
+    spent = dict(watch.spent)
     # Decoding multiplies next to no matrices: what is counted is the network's.
     flops = count(render).flops
     with threads(sampling.threads):
-        highest = peak(generator.bf16, budget / 20)
+        highest = peak(generator.bf16, budget / 20).beside(before)
+        shares = _shares(spent, where(watch.again))
     return Rendering(
         batch=size,
         threads=sampling.threads,
@@ -88,7 +98,7 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
         media_seconds_per_second=size * float(loaded.seconds) / files.seconds,
         peak=highest,
         network_share=flops / network / highest.rate,
-        where=where(lambda: _by_phase(loaded, orders, next(outs))),
+        where=shares,
     )
 
 
@@ -100,47 +110,68 @@ def _orders(model: Model) -> list[Order]:
 
 
 class _Watch:
-    """The calls of a network: how long each took, and a phase of the profile."""
+    """Seconds spent on the network, on its solver around it and on decoding, by clocks: a profile would slow them."""
 
-    def __init__(self, network: nn.Module):
-        self.seconds: list[float] = []
-        self._begun = 0.0
-        self._phase = ExitStack()
-        network.register_forward_pre_hook(self._before)
-        network.register_forward_hook(self._after)
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self.again: Callable[[], object] = lambda: None
+        """Calls the network as it was last called."""
 
-    def _before(self, *_: Any) -> None:
-        self._begun = time.perf_counter()
-        self._phase.enter_context(phase(NETWORK))
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - begun
 
-    def _after(self, *_: Any) -> None:
-        self._phase.close()
-        self.seconds.append(time.perf_counter() - self._begun)
+    def over(self, generator: Generator) -> Generator:
+        """The same generator, watched."""
+        denoiser = copy.copy(generator.denoiser)
+        denoiser.network = _WatchedNetwork(generator.denoiser.network, self)
+        domains: Any = {name: _WatchedDomain(domain, self) for name, domain in generator.domains.items()}
+        return _WatchedGenerator(**{**vars(generator), "denoiser": denoiser, "domains": domains}, watch=self)
 
 
-class _Decoding:
-    """A domain whose decoding is a phase of the profile."""
+class _WatchedNetwork(nn.Module):
+    def __init__(self, network: nn.Module, watch: _Watch):
+        super().__init__()
+        self.network, self.watch = network, watch
+        self.multiple = network.multiple
 
-    def __init__(self, domain: Domain):
-        self._domain = domain
+    def forward(self, *args: Any) -> Any:
+        def again() -> Any:
+            with torch.no_grad():
+                return self.network(*args)
+
+        self.watch.again = again
+        with self.watch.clock("network"):
+            return self.network(*args)
+
+
+class _WatchedDomain:
+    def __init__(self, domain: Domain, watch: _Watch):
+        self._domain, self._watch = domain, watch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._domain, name)
 
     def decode(self, x: Tensor) -> Sound | Picture:
-        with phase("decoding"):
+        with self._watch.clock("decoding"):
             return self._domain.decode(x)
 
 
-def _by_phase(model: Model, orders: Sequence[Order], out: Path) -> None:
-    """What `render_files` does for one micro-batch, in phases."""
-    out.mkdir()
-    domains: Any = {name: _Decoding(domain) for name, domain in model.generator.domains.items()}
-    generator, first = replace(model.generator, domains=domains), orders[0]
-    with phase("solver"):
-        clips = list(generator.attempts([order.request for order in orders], first.seconds, first.sampling))
-    with phase("files"):
-        for order, clip in zip(orders, clips, strict=True):
-            assert isinstance(clip, Clip)  # or `measure` would have met the error
-            made = manifest.facts(model.name, model.sha256, order, generator.bf16)
-            manifest.append(out, manifest.save(clip, out, order.file_name(), made, 0.0))
+@dataclass(frozen=True)
+class _WatchedGenerator(Generator):
+    watch: _Watch = field(default_factory=_Watch)
+
+    def encoded(self, *args: Any) -> list[dict[str, Tensor]]:
+        with self.watch.clock("sampling"):
+            return super().encoded(*args)
+
+
+def _shares(spent: Mapping[str, float], kinds: Mapping[str, float]) -> dict[str, float]:
+    """Shares of the time of rendering: the network's by kind of operation, and what is around it."""
+    network, decoding = spent["network"], spent["decoding"]
+    seconds = {kind: share * network for kind, share in kinds.items()}
+    seconds |= {"decoding": decoding, "solver": spent["sampling"] - network}
+    seconds["files"] = spent["all"] - spent["sampling"] - decoding
+    return {kind: s / spent["all"] for kind, s in sorted(seconds.items(), key=lambda item: -item[1])}

@@ -64,8 +64,8 @@ def _rendering(figures: Mapping[str, Any]) -> list[str]:
             str(one["steps"]),
             str(one["threads"]),
             _peak(one["peak"]),
-            f"{one['cold']['start']['seconds']:.1f} s",
-            f"{one['cold']['memory_bytes'] / 1e9:.2f} GB",
+            f"{one['cold']['start']['seconds']:.1f} s" if one["cold"] else "",
+            f"{one['cold']['memory_bytes'] / 1e9:.2f} GB" if one["cold"] else "",
         ]
         for name, one in figures.items()
     ]
@@ -80,7 +80,7 @@ def _loading(figures: Mapping[str, Any]) -> list[str]:
 def _where(figures: Mapping[str, Any]) -> list[str]:
     groups = list(dict.fromkeys(group for one in figures.values() for group in one["where"]))
     rows = [[group, *(f"{one['where'].get(group, 0):.0%}" for one in figures.values())] for group in groups]
-    return _table(["", *figures], rows)
+    return _table(["", *figures], [row for row in rows if any(cell != "0%" for cell in row[1:])])
 
 
 def _peak(peak: Mapping[str, Any]) -> str:

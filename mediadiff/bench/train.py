@@ -44,6 +44,7 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
     """Measures some steps, for about `budget` seconds each figure; what it makes goes into `folder`."""
     subject = Subject.of(recipe, folder)
     trainer, batches = subject.trainer, subject.batches()
+    before = peak(trainer.denoiser.bf16, budget / 20)
     step = timed(lambda: trainer.step(next(batches)), budget)
     memory = peak_memory()
 
@@ -61,7 +62,7 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
         trainer.step(loaded)
 
     forward = timed(predict, budget / 2)
-    highest = peak(trainer.denoiser.bf16, budget / 20)
+    highest = peak(trainer.denoiser.bf16, budget / 20).beside(before)
     counts, forward_flops = count(lambda: trainer.step(batch)), count(predict).flops
     size = recipe.training.batch
     return Training(
