@@ -25,11 +25,9 @@ def lines(found: Bench) -> list[str]:
         out += ["", f"The loader beside training (asked: {LOADER_ASKED:g} times)", *_loading(found.io)]
     if found.decoding:
         one = found.decoding
-        out += [
-            "",
-            f"Decoding {one['files']} videos: {one['share']:.2f} of plain PyAV's speed (asked: {DECODING_ASKED})",
-        ]
-        out += [f"  {one['frames_per_second']:.0f} frames/s; PyAV {one['plain_frames_per_second']:.0f}"]
+        out += ["", f"Decoding {one['files']} videos, beside plain PyAV (asked: {DECODING_ASKED} of its speed)"]
+        speeds = f"{one['frames_per_second']:.0f} frames/s and {one['plain_frames_per_second']:.0f}"
+        out += [f" {one['share']:.2f} of its speed: {speeds}"]
     out += [f"left out: {text}" for text in found.left_out]
     return out
 

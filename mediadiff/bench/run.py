@@ -133,14 +133,12 @@ def _loading(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]
 def _decoding(found: Bench, budget: float) -> None:
     media = os.environ.get("MEDIADIFF_DATA")
     if not media:
-        found.left_out.append(
-            "io: decoding, which needs real videos: set MEDIADIFF_DATA to the folder that holds clips"
-        )
+        found.left_out.append("decoding, which needs real videos: set MEDIADIFF_DATA to the folder that holds clips")
         return
     try:
         found.decoding = alone(_decoded, Path(media) / "clips", max(3, round(2 * budget)))
     except MediadiffError as error:
-        found.left_out.append(f"io: decoding: {error}")
+        found.left_out.append(f"decoding: {error}")
 
 
 def _decoded(videos: Path, rounds: int) -> dict[str, Any]:
