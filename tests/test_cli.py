@@ -77,7 +77,7 @@ def test_checking_a_recipe_loads_no_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "export"]
+    "command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "export", "bench"]
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0

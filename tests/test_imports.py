@@ -24,7 +24,7 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "card", "catalogue", "console", "jobs", "studio"],
-    ["batch", "demo", "export", "measure", "replay"],
+    ["batch", "bench", "demo", "export", "measure", "replay"],
     ["cli"],
     ["__main__"],
 ]
