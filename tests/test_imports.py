@@ -24,7 +24,8 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "catalogue", "console", "jobs", "studio"],
-    ["batch", "demo", "measure", "replay"],
+    ["batch", "demo", "distill", "measure", "replay"],
+    ["compare"],
     ["cli"],
     ["__main__"],
 ]

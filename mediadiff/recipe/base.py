@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -13,7 +14,7 @@ from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.recipe.paths import Paths
 from mediadiff.validation import note, schema
-from mediadiff.yaml_document import Document
+from mediadiff.yaml_document import Document, shorten
 
 VERSION = 1
 HEAD = ("mediadiff", "task")
@@ -75,6 +76,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def check_name(document: Document, name: str) -> None:
+    """Notes a model's name that cannot be a folder's."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        said = f"takes letters, digits and _ . - only, as a folder's name; got {shorten(name)!r}"
+        note(document, ("name",), said)
 
 
 def check_interval(document: Document, sampling: SamplingSettings) -> None:

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from mediadiff.diffusion.sampling import SIGMA_MAX, sample
+from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import Solver, karras, names
+from mediadiff.diffusion.settings import SIGMA_MAX
 from mediadiff.errors import UsageError
 from mediadiff.rng import generator, normal
 
