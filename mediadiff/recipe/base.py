@@ -13,6 +13,7 @@ from annotated_types import Gt, Le, MaxLen, MinLen
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.recipe.paths import Paths
+from mediadiff.training.settings import TrainingSettings
 from mediadiff.validation import note, schema
 from mediadiff.yaml_document import Document, shorten
 
@@ -83,6 +84,13 @@ def check_name(document: Document, name: str) -> None:
     if not re.fullmatch(r"\w[\w.-]*", name):
         said = f"takes letters, digits and _ . - only, as a folder's name; got {shorten(name)!r}"
         note(document, ("name",), said)
+
+
+def check_warmup(document: Document, training: TrainingSettings) -> None:
+    """Notes a warm-up that is longer than the training."""
+    if training.warmup > training.clips:
+        said = f"takes at most the clips of the training ({training.clips}); got {training.warmup}"
+        note(document, ("training", "warmup"), said)
 
 
 def check_interval(document: Document, sampling: SamplingSettings) -> None:

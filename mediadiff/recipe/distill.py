@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from mediadiff.data.settings import DataSettings
 from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, Guidance
-from mediadiff.recipe.base import HEAD, Recipe, Text, check_name
+from mediadiff.recipe.base import HEAD, Recipe, Text, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TuningSettings
 from mediadiff.validation import INTERNAL, check, schema
@@ -56,6 +56,7 @@ class DistillRecipe(Recipe):
         if recipe is None or (given and data is None):
             return None
         check_name(document, recipe.name)
+        check_warmup(document, recipe.training)
         return replace(recipe, data={name: getattr(data, name) for name in recipe.data})
 
     def filled_in(self, paths: Paths) -> DistillRecipe:

@@ -13,7 +13,7 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.nn.settings import ConditionSettings, NetworkSettings
-from mediadiff.recipe.base import HEAD, Recipe, Seconds, check_interval, check_name
+from mediadiff.recipe.base import HEAD, Recipe, Seconds, check_interval, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.validation import INTERNAL, check, nearest, note, schema, unknown
@@ -70,9 +70,7 @@ class TrainRecipe(Recipe):
             for name in named:
                 if name not in recipe.streams:
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)
-        if recipe.training.warmup > recipe.training.clips:
-            said = f"takes at most the clips of the training ({recipe.training.clips}); got {recipe.training.warmup}"
-            note(document, ("training", "warmup"), said)
+        check_warmup(document, recipe.training)
         check_interval(document, recipe.sampling)
         return replace(recipe, streams=found)
 

@@ -7,7 +7,8 @@ import torch
 
 from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import Solver, karras, names
-from mediadiff.diffusion.settings import SIGMA_MAX
+from mediadiff.diffusion.settings import SIGMA_MAX, SamplingSettings
+from mediadiff.diffusion.tasks import level_of, steps_of
 from mediadiff.errors import UsageError
 from mediadiff.rng import generator, normal
 
@@ -103,6 +104,17 @@ def test_varying_starts_at_a_lower_level():
     factor = STD / math.hypot(STD, 0.5)
     assert abs(float(x.mean()) - (MEAN + 1.5 * factor)) < 0.02
     assert abs(float(x.std()) - 0.5 * factor) < 0.02
+
+
+def test_varying_takes_the_steps_of_the_walk_that_are_left():
+    assert [steps_of(SamplingSettings(steps=12), k / 12) for k in range(1, 13)] == list(range(1, 13))
+    assert all(steps_of(SamplingSettings(steps=n), s) == math.ceil(n * s) for n in (7, 10, 35) for s in (0.1, 0.3, 0.6))
+    # A student asked at 80 and 3 is asked at 3 and above once more only from high levels; below, once where it begins.
+    few = SamplingSettings(sampler="lcm", steps=2, sigma_min=3.0)
+    assert [steps_of(few, s) for s in (0.01, 0.4, 0.6, 0.8, 1.0)] == [1, 1, 1, 2, 2]
+    for strength in (0.01, 0.4, 0.6, 0.8, 1.0):
+        levels = karras(steps_of(few, strength), few.sigma_min, level_of(strength))
+        assert (levels.diff() < 0).all() and float(levels[0]) == pytest.approx(level_of(strength))
 
 
 def test_the_solver_visits_the_levels_it_is_given():
