@@ -39,23 +39,13 @@ def train(
     the network, tries it on one clip, and writes nothing but the cache. `report` gets an event (a dict) now and then.
     Raises UsageError when the folder holds a training already and `resume` is not asked for.
     """
-    from mediadiff.rendering.preview import preview
-    from mediadiff.training import check, checkpoint
-    from mediadiff.training.loop import Loop
+    from mediadiff.training import check
 
     report = report or (lambda event: None)
-    out = out or Path("runs") / recipe.name
-    begun = checkpoint.everything(out / "checkpoints")
-    if begun and not resume and not dry_run:
-        raise UsageError(f"{out} holds a training already: go on with --resume, or choose another folder with --out")
-    if resume and not begun:
-        raise UsageError(f"{out} holds no checkpoint to go on from: leave --resume out, or name its folder with --out")
-
+    out, begun = place(recipe.name, out, resume, dry_run)
     encoded = encode(recipe, report)
     trainer = new_trainer(recipe, encoded)
-    weights = sum(p.numel() for p in trainer.parameters)
-    clips = {split: len(encoded.members(split)) for split in ("train", "test")}
-    report({"event": "network", "parameters": weights, "bf16": trainer.denoiser.bf16, **clips})
+    describe_network(trainer, encoded, report)
     if not begun:
         part = check.overfit(trainer, _batch(encoded, recipe, 0))
         report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
@@ -65,14 +55,54 @@ def train(
                 "this recipe may not learn. Look at the data with `mediadiff doctor`, and try another learning_rate."
             )
             report({"event": "warning", "text": said})
-    if dry_run:
-        return out
+    return out if dry_run else fit(trainer, recipe, encoded, out, resume, {}, report)
 
-    _begin(out, recipe, encoded, resume)
+
+def place(name: str, out: Path | None, resume: bool, dry_run: bool = False) -> tuple[Path, bool]:
+    """The folder of a training, `out` or `runs/NAME`, and whether one was begun there.
+
+    UsageError where one was and is not to be resumed, or the other way round.
+    """
+    from mediadiff.training import checkpoint
+
+    out = out or Path("runs") / name
+    begun = bool(checkpoint.everything(out / "checkpoints"))
+    if begun and not resume and not dry_run:
+        raise UsageError(f"{out} holds a training already: go on with --resume, or choose another folder with --out")
+    if resume and not begun:
+        raise UsageError(f"{out} holds no checkpoint to go on from: leave --resume out, or name its folder with --out")
+    return out, begun
+
+
+def describe_network(trainer: Trainer, encoded: EncodedSet, report: Report) -> None:
+    """Reports the network's size, what it computes in, and how many clips it has to learn from."""
+    weights = sum(p.numel() for p in trainer.parameters)
+    clips = {split: len(encoded.members(split)) for split in ("train", "test")}
+    report({"event": "network", "parameters": weights, "bf16": trainer.denoiser.bf16, **clips})
+
+
+def fit(
+    trainer: Trainer,
+    recipe: TrainRecipe,
+    encoded: EncodedSet,
+    out: Path,
+    resume: bool,
+    origin: Mapping[str, Any],
+    report: Report,
+) -> Path:
+    """Runs a trainer to its last clip; the model, its checkpoints, log and previews are in `out`, which is returned.
+
+    `origin` is what the training starts from besides the recipe and the data, kept with the model; a model that starts
+    from another has no early snapshot of its own.
+    """
+    from mediadiff.rendering.preview import preview
+    from mediadiff.training.loop import Loop
+
+    _begin(out, recipe, encoded, resume, origin)
     labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
-        trained = {"clips": trainer.clips, "seconds": round(trainer.seconds, 1), **machine()}
+        trained = {"clips": trainer.clips, "seconds": round(trainer.seconds, 1), **machine(), **origin}
         save_model(
             out,
             recipe,
@@ -80,7 +110,7 @@ def train(
             trainer.standards,
             trainer.scalars,
             trainer.average.weights,
-            trainer.snapshot,
+            None if origin else trainer.snapshot,
             trained,
         )
 
@@ -195,13 +225,14 @@ def render(
     return render_files(model.generator, orders, out, model.name, model.sha256, report)
 
 
-def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool) -> None:
+def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool, origin: Mapping[str, Any]) -> None:
     """Notes what a training starts from, and refuses to resume it from anything else."""
-    run: dict[str, Any] = {"recipe": recipe.to_dict(), "data": encoded.fingerprint}
+    run: dict[str, Any] = {"recipe": recipe.to_dict(), "data": encoded.fingerprint, "origin": dict(origin)}
     note = out / "run.json"
     if resume and note.is_file():
         before = json.loads(note.read_text(encoding="utf-8"))
         other = [name for name, value in before["recipe"].items() if run["recipe"].get(name) != value]
+        other += [name for name, value in before.get("origin", {}).items() if run["origin"].get(name) != value]
         if other:
             raise UsageError(
                 f"{out} was begun with another recipe ({', '.join(other)} differ): go on with the same recipe and the "

@@ -36,20 +36,31 @@ def measure(
     model was trained on. `sheet` is a PNG to be drawn, see
     `mediadiff.evaluation.evaluate.side_by_side`. `report` gets an event now and then.
     """
+    num = enough(model) if num is None else num
+    settings = real_data(model, data)
+    clips = model.render(num, model.labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance)
+    return evaluated(model, counted(clips, num, report), settings, sheet, report)
+
+
+def enough(model: Model) -> int:
+    """Clips to measure a model by: ten of each label, and a hundred at least."""
+    return max(100, 10 * len(model.labels))
+
+
+def evaluated(
+    model: Model, clips: Iterable[Clip], data: DataSettings, sheet: Path | None, report: Report
+) -> Evaluation:
+    """The figures of clips that the model rendered, beside the real ones of `data`."""
     from mediadiff.evaluation.evaluate import evaluate
     from mediadiff.io.files import cache_folder
 
-    labels = model.labels
-    num = max(100, 10 * len(labels)) if num is None else num
-    settings = real_data(model, data)
-    clips = model.render(num, labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance)
     return evaluate(
         model.name,
-        _counted(clips, num, report),
-        settings,
+        clips,
+        data,
         model.recipe.streams,
         model.seconds,
-        labels,
+        model.labels,
         cache=cache_folder() / "classifiers",
         sheet=sheet,
         report=report,
@@ -132,7 +143,8 @@ def real_data(model: Model, data: Path | None) -> DataSettings:
     return loaded.data
 
 
-def _counted(clips: Iterable[Clip], num: int, report: Report) -> Iterator[Clip]:
+def counted(clips: Iterable[Clip], num: int, report: Report) -> Iterator[Clip]:
+    """The same clips; each is reported as it comes."""
     for done, clip in enumerate(clips, 1):
         report({"event": "sample", "done": done, "of": num})
         yield clip

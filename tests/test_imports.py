@@ -24,7 +24,8 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["build", "card", "catalogue", "console", "jobs", "studio"],
-    ["batch", "bench", "demo", "export", "measure", "replay"],
+    ["batch", "bench", "demo", "distill", "export", "measure", "replay"],
+    ["compare"],
     ["cli"],
     ["__main__"],
 ]

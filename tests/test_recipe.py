@@ -338,6 +338,6 @@ def test_a_new_kind_of_recipe_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         "line 4, column 1: warn: unknown; known: folder, warm, mediadiff, task; did you mean warm?"
     ]
     assert mistakes(tmp_path, "mediadiff: 1\ntask: wasch\n") == [
-        "line 2, column 7: task: takes one of train, render, wash; got 'wasch'; did you mean wash?"
+        "line 2, column 7: task: takes one of train, render, distill, wash; got 'wasch'; did you mean wash?"
     ]
     assert {"$ref": "#/$defs/WashRecipe"} in json_schema()["oneOf"]

@@ -1,4 +1,4 @@
-"""Commands that make models: train, export, evaluate, doctor."""
+"""Commands that make models: train, distill, export, evaluate, compare, doctor."""
 
 from __future__ import annotations
 
@@ -67,6 +67,33 @@ def export(
 
 
 @app.command()
+def distill(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe with task: distill.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as steps=1 or model=runs/mine.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The student's folder. [default: runs/NAME]", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a distilling stopped.")] = False,
+    json: Json = False,
+) -> None:
+    """Tune a trained model to a student that makes a clip in one, two or four steps."""
+    from mediadiff.recipe import DistillRecipe, load_recipe
+
+    loaded = load_recipe(recipe, changes or ())
+    if not isinstance(loaded, DistillRecipe):
+        raise UsageError(f"{recipe} is a recipe for {loaded.purpose}; use it with: mediadiff {loaded.task} {recipe}")
+    from mediadiff import distill
+    from mediadiff.console import reporting
+
+    with reporting(json) as report:
+        folder = distill.distill(loaded, out, resume, report)
+    said = f"The student is in {folder}. Hold it against its teacher: mediadiff compare {folder} {loaded.model}"
+    say(json, {"event": "distilled", "model": str(folder)}, [said])
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder, or a shipped model.")],
     data: Annotated[
@@ -115,6 +142,39 @@ def evaluate(
             else measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
         )
     say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL[:KEY=VALUE,...]...",
+            help="Models, each with changes to how it is sampled: digits:steps=2,sampler=unipc.",
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER_OR_RECIPE",
+            help="The real clips to compare with. [default: the data of each model's recipe]",
+            show_default=False,
+        ),
+    ] = None,
+    num: Annotated[
+        int | None,
+        typer.Option(help="How many clips of each. [default: 10 of each label, at least 100]", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the clips.")] = 0,
+    json: Json = False,
+) -> None:
+    """Measure models, or one model sampled in several ways, side by side: quality and seconds per clip."""
+    from mediadiff.compare import compare as run
+    from mediadiff.console import reporting
+
+    with reporting(json) as report:
+        found = run(models, data, num, seed, report)
+    say(json, {"event": "compared", **found.to_dict()}, [found.text()])
 
 
 @app.command()

@@ -18,13 +18,15 @@ from mediadiff.errors import UsageError
 class Entry:
     """How a scheduler of diffusers is set up.
 
-    `preserving`: its sample is x / sqrt(1 + sigma^2), not x; `random`: it draws noise on the way.
+    `preserving`: its sample is x / sqrt(1 + sigma^2), not x; `random`: it draws noise on the way; `anchored`: it takes
+    the first level of its table for the data's own, so that the table begins below the levels that are visited.
     """
 
     scheduler: str
     preserving: bool
     prediction: str = "sample"
     random: bool = False
+    anchored: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,6 +42,9 @@ SAMPLERS: dict[Sampler, Entry] = {
     ),
     "unipc": Entry("UniPCMultistepScheduler", True),
     "deis": Entry("DEISMultistepScheduler", True),
+    # The sampling of consistency models (arXiv 2303.01469, algorithm 1): D, and fresh noise of the next level. Scaled
+    # so, each time of the scheduler but its first is far enough from the data that D is taken as it is.
+    "lcm": Entry("LCMScheduler", True, "sample", random=True, anchored=True, options={"timestep_scaling": 1e9}),
 }
 
 
@@ -66,16 +71,21 @@ class Solver:
         if name not in SAMPLERS:
             raise UsageError(f"there is no sampler {name!r}; there are: {', '.join(names())}")
         self.entry = SAMPLERS[name]
-        kept = 1 / (1 + sigmas.double().flip(0) ** 2)
+        rising = sigmas.double().flip(0)
+        if self.entry.anchored:
+            rising = torch.cat([rising[:1] / 2, rising])
+        kept = 1 / (1 + rising**2)
         before = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
         scheduler = scheduler_class(self.entry.scheduler)(
-            num_train_timesteps=len(sigmas),
+            num_train_timesteps=len(rising),
             trained_betas=(1 - kept / before).tolist(),
             prediction_type=self.entry.prediction,
             timestep_spacing="trailing",
             **self.entry.options,
         )
-        scheduler.set_timesteps(len(sigmas))
+        scheduler.set_timesteps(
+            len(sigmas), **({"original_inference_steps": len(rising)} if self.entry.anchored else {})
+        )
         self.scheduler = scheduler
         # As the scheduler itself rounds them, so that the network is told the level that its input really has.
         table = ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod).sqrt()

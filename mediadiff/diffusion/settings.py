@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
-Sampler = Literal["ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"]
+SIGMA_MIN, SIGMA_MAX = 0.004, 80.0
+"""The walk's ends for data of unit variance: below, nothing is seen or heard; above, nothing of the data is left."""
+
+Sampler = Literal["ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis", "lcm"]
 
 Guidance = Annotated[float, Ge(0), Le(20)]
 
@@ -47,12 +50,28 @@ class DiffusionSettings:
 
 
 @dataclass(frozen=True)
+class ConsistencySettings:
+    """How a trained model is tuned to a student of a few steps: to answer alike at two levels of one path."""
+
+    stages: Annotated[int, Ge(1), Le(20)] = 4
+    """Stages of the tuning, equally long; from one to the next the two levels come closer."""
+    q: Annotated[float, Gt(1)] = 4.0
+    """In the last of n stages the levels lie apart by one part in q^n."""
+    mean: float | None = None
+    """edm, flow: as in `diffusion`, the levels drawn in tuning; nothing: as the teacher was trained."""
+    std: Annotated[float, Gt(0)] | None = None
+    """The same."""
+
+
+@dataclass(frozen=True)
 class SamplingSettings:
     """How clips are drawn from a model."""
 
     sampler: Sampler = "dpmpp_2m"
     steps: Annotated[int, Ge(1), Le(1000)] = 12
     """Steps of the sampler: evaluations of the network, twice as many less one for heun."""
+    sigma_min: Annotated[float, Gt(0), Lt(SIGMA_MAX)] = SIGMA_MIN
+    """The lowest noise level at which the network is asked; a distilled model takes the rest of the way at once."""
     guidance: Guidance | dict[str, Guidance] = 1.0
     """Classifier-free guidance, of all streams or of each by name: 1 is none, 0 ignores the condition."""
     guidance_low: Annotated[float, Ge(0)] = 0.0

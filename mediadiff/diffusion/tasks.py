@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mediadiff.diffusion.denoiser import cells
 from mediadiff.diffusion.guidance import Denoise
-from mediadiff.diffusion.sampling import SIGMA_MAX, SIGMA_MIN, sample
-from mediadiff.diffusion.settings import SamplingSettings
+from mediadiff.diffusion.sampling import sample
+from mediadiff.diffusion.settings import SIGMA_MAX, SIGMA_MIN, SamplingSettings
 from mediadiff.diffusion.streams import Packing, Streams
 
 Strength = TypeVar("Strength", float, Tensor)
@@ -82,21 +82,35 @@ def sample_task(
         given = packing.pack(mask), packing.pack(filled)
     top, steps = SIGMA_MAX, settings.steps
     if task.start:
-        top, steps = level_of(task.strength), max(1, math.ceil(settings.steps * task.strength))
+        top, steps = level_of(task.strength), steps_of(settings, task.strength)
     start = None
     if task.along:
         start = packing.pack({n: x * cells(task.along[n] < 1) for n, x in task.start.items()})
     elif task.start and task.strength < 1:
         start = packing.pack(task.start)
-    x = sample(flat, packing.pack(noise), settings.sampler, steps, generators, start, top, given)
+    low = settings.sigma_min
+    x = sample(flat, packing.pack(noise), settings.sampler, steps, generators, start, top, low, given)
     return packing.unpack(x)
 
 
 def level_of(strength: Strength) -> Strength:
     """The noise level that a strength from 0 to 1 stands for: even steps of it are the steps of a full walk."""
-    low, high = SIGMA_MIN ** (1 / 7), SIGMA_MAX ** (1 / 7)
+    low, high = _place(SIGMA_MIN), _place(SIGMA_MAX)
     level: Strength = (low + strength * (high - low)) ** 7
     return level
+
+
+def steps_of(settings: SamplingSettings, strength: float) -> int:
+    """The steps from the level of a strength, as far apart as those of a full walk; one at least."""
+    low, high = _place(settings.sigma_min), _place(SIGMA_MAX)
+    # The part of the walk that is left; where it goes down to SIGMA_MIN, just the strength.
+    part = strength - (1 - strength) * (low - _place(SIGMA_MIN)) / (high - low)
+    return max(1, math.ceil(settings.steps * part))
+
+
+def _place(sigma: float) -> float:
+    """A noise level on the scale on which the levels of a walk lie evenly."""
+    return sigma ** (1 / 7)
 
 
 def _cells(known: Tensor | None, batch: int, shape: tuple[int, int, int, int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -128,12 +128,17 @@ def synchrony_lines(found: Mapping[str, Synchrony]) -> list[str]:
             " Impacts heard: those seen that have a sound within a frame; sounds alone: those without an impact. In "
             "tune, in place: of the impacts heard, those with the pitch of the ball, and where it is in stereo."
         )
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return [*aligned([heads, *rows]), "", words]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for first, *cells in (heads, *rows):
+    for first, *cells in rows:
         right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *right]))
-    return [*lines, "", words]
+    return lines
 
 
 def _table(section: Section) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -12,8 +13,9 @@ from annotated_types import Gt, Le, MaxLen, MinLen
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.recipe.paths import Paths
+from mediadiff.training.settings import TrainingSettings
 from mediadiff.validation import note, schema
-from mediadiff.yaml_document import Document
+from mediadiff.yaml_document import Document, shorten
 
 VERSION = 1
 HEAD = ("mediadiff", "task")
@@ -75,6 +77,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def check_name(document: Document, name: str) -> None:
+    """Notes a model's name that cannot be a folder's."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        said = f"takes letters, digits and _ . - only, as a folder's name; got {shorten(name)!r}"
+        note(document, ("name",), said)
+
+
+def check_warmup(document: Document, training: TrainingSettings) -> None:
+    """Notes a warm-up that is longer than the training."""
+    if training.warmup > training.clips:
+        said = f"takes at most the clips of the training ({training.clips}); got {training.warmup}"
+        note(document, ("training", "warmup"), said)
 
 
 def check_interval(document: Document, sampling: SamplingSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mediadiff.recipe.base import VERSION, Recipe
+from mediadiff.recipe.distill import DistillRecipe
 from mediadiff.recipe.render import RenderRecipe
 from mediadiff.recipe.train import TrainRecipe
 
@@ -12,6 +13,7 @@ from mediadiff.recipe.train import TrainRecipe
 _KINDS: tuple[type[Recipe], ...] = (
     TrainRecipe,
     RenderRecipe,
+    DistillRecipe,
 )
 KINDS = {kind.task: kind for kind in _KINDS}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +13,7 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
 from mediadiff.domains.base import Domain
 from mediadiff.nn.settings import ConditionSettings, NetworkSettings
-from mediadiff.recipe.base import HEAD, Recipe, Seconds, check_interval
+from mediadiff.recipe.base import HEAD, Recipe, Seconds, check_interval, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.validation import INTERNAL, check, nearest, note, schema, unknown
@@ -63,7 +62,7 @@ class TrainRecipe(Recipe):
                 found[name] = stream
         if recipe is None:
             return None
-        _check_name(document, recipe.name)
+        check_name(document, recipe.name)
         if not recipe.streams:
             note(document, ("streams",), "takes sound, picture or both; got none")
         guided = recipe.sampling.guidance if isinstance(recipe.sampling.guidance, dict) else {}
@@ -71,9 +70,7 @@ class TrainRecipe(Recipe):
             for name in named:
                 if name not in recipe.streams:
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)
-        if recipe.training.warmup > recipe.training.clips:
-            said = f"takes at most the clips of the training ({recipe.training.clips}); got {recipe.training.warmup}"
-            note(document, ("training", "warmup"), said)
+        check_warmup(document, recipe.training)
         check_interval(document, recipe.sampling)
         return replace(recipe, streams=found)
 
@@ -105,12 +102,6 @@ class TrainRecipe(Recipe):
             "minProperties": 1,
         }
         return whole
-
-
-def _check_name(document: Document, name: str) -> None:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        said = f"takes letters, digits and _ . - only, as a folder's name; got {shorten(name)!r}"
-        note(document, ("name",), said)
 
 
 def _stream(document: Document, name: str, section: Any) -> Domain | None:

@@ -21,7 +21,8 @@ def overfit(trainer: Trainer, batch: Batch) -> float:
     The trainer itself is left as it is. A part above `PASSES` says that this data, domain and network do not fit.
     """
     settings = replace(trainer.settings, clips=10**9, batch=len(batch.labels), warmup=0, drop=0.0)
-    probe = Trainer(copy.deepcopy(trainer.denoiser), trainer.standards, trainer.scalars, settings, trainer.diffusion)
+    parts = trainer.standards, trainer.scalars, settings, trainer.diffusion, trainer.objective
+    probe = Trainer(copy.deepcopy(trainer.denoiser), *parts)
     alone = one_clip(batch)
     outcomes = [probe.step(alone) for _ in range(STEPS)]
     first = sum(o.error for o in outcomes[:5]) / 5

@@ -34,3 +34,14 @@ class TrainingSettings:
     """Clips between checkpoints."""
     preview: Clips = 10_000
     """Clips between previews."""
+
+
+@dataclass(frozen=True)
+class TuningSettings(TrainingSettings):
+    """The same for tuning a trained model, which takes smaller steps."""
+
+    clips: Clips = 30_000
+    batch: Annotated[int, Ge(1), Le(4096)] = 8
+    learning_rate: Annotated[float, Gt(0), Lt(1)] = 2e-4
+    average: Clips = 3_000
+    """Clips over which the averaged weights look back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +38,25 @@ class Outcome:
     finite: bool
 
 
+class Objective(Protocol):
+    """What training minimises."""
+
+    def __call__(
+        self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Condition, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and the squared error per clip, `[B]` for each stream; `progress` goes from 0 to 1.
+
+        `clean` and `noise` are `[B, C, T, H, W]`, `sigma` is `[B, T]`, 0 where a clip is given.
+        """
+
+
+def denoising(
+    denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Condition, progress: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of the denoiser itself, the same all through training."""
+    return denoiser.loss(clean, noise, sigma, condition)
+
+
 class Trainer:
     """The state of training: weights, their average, the optimiser, the clips seen and the time it took."""
 
@@ -47,9 +67,10 @@ class Trainer:
         scalars: Mapping[str, Standard],
         settings: TrainingSettings,
         diffusion: DiffusionSettings,
+        objective: Objective = denoising,
     ):
         self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
-        self.settings, self.diffusion = settings, diffusion
+        self.settings, self.diffusion, self.objective = settings, diffusion, objective
         self.parameters = list(denoiser.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -64,23 +85,24 @@ class Trainer:
         """Falls when training had to be rolled back."""
 
     def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch under the noise of `key`, and the mean squared error of each stream."""
+        """The loss of a batch after `key` clips, which key its noise too, and the mean squared error of each stream."""
         random = generator("training", self.settings.seed, key)
         size = len(batch.labels)
         steps = {name: x.shape[2] for name, x in batch.streams.items()}
         sigma = draw_maps(self.diffusion, steps, size, random)
         hide = torch.rand(size, generator=random) < self.settings.drop
-        return self._loss_at(sigma, batch, random, self.condition(batch).hidden(hide))
+        return self._loss_at(sigma, batch, random, self.condition(batch).hidden(hide), key / self.settings.clips)
 
     @torch.no_grad()
     def error_at(self, sigma: float, batch: Batch, key: int) -> float:
-        """The mean squared error of the network's target at one noise level."""
+        """The mean squared error at one noise level, by the objective of the end of training."""
         level = {n: torch.full((len(batch.labels), x.shape[2]), sigma) for n, x in batch.streams.items()}
-        _, errors = self._loss_at(level, batch, generator("level", self.settings.seed, key), self.condition(batch))
+        random = generator("level", self.settings.seed, key)
+        _, errors = self._loss_at(level, batch, random, self.condition(batch), 1.0)
         return sum(float(e) for e in errors.values()) / len(errors)
 
     def _loss_at(
-        self, sigma: Streams, batch: Batch, random: torch.Generator, condition: Condition
+        self, sigma: Streams, batch: Batch, random: torch.Generator, condition: Condition, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         clean = {n: self.standards[n].forward(x) for n, x in batch.streams.items()}
         noise = {n: torch.randn(x.shape, generator=random) for n, x in clean.items()}
@@ -89,7 +111,7 @@ class Trainer:
         # A stream that a clip lacks is left out, and so are the clips that lack it: one pass for each set of streams.
         for names, rows in _by_streams(batch):
             x, added, level = ({n: streams[n][rows] for n in names} for streams in (clean, noise, sigma))
-            loss, found = self.denoiser.loss(x, added, level, condition.of_rows(rows))
+            loss, found = self.objective(self.denoiser, x, added, level, condition.of_rows(rows), progress)
             total = total + loss * (len(rows) / size)
             for n, error in found.items():
                 errors[n] = errors[n] + error.mean() * (len(rows) / int(batch.present[n].sum()))

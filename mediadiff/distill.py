@@ -1,0 +1,86 @@
+"""A trained model, tuned to a student that needs a few evaluations for a clip: what `mediadiff distill` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mediadiff import build
+from mediadiff.errors import UsageError
+from mediadiff.model import Model, load, new_denoiser
+from mediadiff.recipe import DistillRecipe, TrainRecipe, from_dict
+from mediadiff.recipe.base import plain
+
+if TYPE_CHECKING:
+    from mediadiff.diffusion.settings import SamplingSettings
+    from mediadiff.training.step import Trainer
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False, report: Report | None = None) -> Path:
+    """Makes the student of a recipe and returns its folder, `out` or `runs/NAME`: a model like any other.
+
+    `resume` goes on where an earlier run stopped, and ends with the same weights. `report` gets an event (a dict) now
+    and then. Raises UsageError where the data are not those of the teacher, ModelError where there is no teacher.
+    """
+    report = report or (lambda event: None)
+    out, _ = build.place(recipe.name, out, resume)
+    teacher = load(recipe.model)
+    student = student_of(recipe, teacher.recipe)
+    guided = {name: getattr(recipe, name) for name in ("guidance", "guidance_low", "guidance_high")}
+    guidance = teacher.sampling(**guided)
+    for name in ("autoguidance", "synchrony"):
+        if getattr(guidance, name) != 1:
+            report({"event": "warning", "text": f"the teacher's {name} is left out: the student has its guidance only"})
+    try:
+        encoded = build.encode(student, report)
+    except UsageError as error:
+        raise UsageError(f"{error}\nThe teacher's data are elsewhere? Name their folder: data.folder=...") from None
+    if teacher.labels and encoded.labels != teacher.labels:
+        raise UsageError(
+            f"a student knows its teacher's labels ({', '.join(teacher.labels)}), and these data have "
+            f"{', '.join(encoded.labels) or 'none'}: take the data of the teacher, or others with the same labels"
+        )
+    trainer = new_trainer(recipe, student, teacher, guidance)
+    build.describe_network(trainer, encoded, report)
+    source = {"name": teacher.name, "sha256": teacher.sha256} | {name: getattr(guidance, name) for name in guided}
+    origin = {"teacher": source, "consistency": asdict(recipe.consistency)}
+    return build.fit(trainer, student, encoded, out, resume, origin, report)
+
+
+def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, guidance: SamplingSettings) -> Trainer:
+    """A trainer whose denoiser starts as the teacher, in the teacher's scale."""
+    from mediadiff.diffusion.consistency import Consistency
+    from mediadiff.nn.precision import use_bf16
+    from mediadiff.training.step import Trainer
+
+    generator = teacher.generator
+    denoiser = new_denoiser(student, len(teacher.labels))
+    # The teacher's weights are kept in bfloat16, so that none is rounded here.
+    denoiser.load_state_dict({name: w.float() for name, w in generator.denoiser.state_dict().items()})
+    denoiser.bf16 = use_bf16(student.training.precision)
+    drawn = {name: v for name in ("mean", "std") if (v := getattr(recipe.consistency, name)) is not None}
+    levels = replace(student.diffusion, **drawn)
+    objective = Consistency(recipe.consistency, generator.denoiser, guidance)
+    return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)
+
+
+def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:
+    """The student's own recipe: its teacher's, but for what `recipe` says. RecipeError where they do not fit."""
+    document = teacher.to_dict()
+    same = {name: document["sampling"][name] for name in ("batch", "threads")}
+    few = {"sampler": "lcm", "steps": recipe.steps, "sigma_min": recipe.sigma_min, "guidance": 1.0}
+    # Another folder takes the place of generated clips, and the other way round.
+    if recipe.data.get("folder"):
+        document["data"] |= {"bounce": None}
+    if recipe.data.get("bounce"):
+        document["data"] |= {"folder": None, "label": "", "table": "", "columns": {}}
+    document["data"] |= plain(recipe.data)
+    document |= {"name": recipe.name, "training": asdict(recipe.training), "sampling": same | few}
+    student = from_dict(document, f"the recipe of {recipe.name}")
+    assert isinstance(student, TrainRecipe)
+    written = {place: text for place, text in recipe.written.items() if place.startswith("data.")}
+    return replace(student, written=written)

@@ -1,0 +1,242 @@
+"""Consistency tuning, on data for which the denoiser and the consistency function have closed forms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from mediadiff.data.loader import Batch
+from mediadiff.diffusion.consistency import Consistency, kept
+from mediadiff.diffusion.denoiser import Denoiser
+from mediadiff.diffusion.sampling import sample
+from mediadiff.diffusion.settings import ConsistencySettings, DiffusionSettings, SamplingSettings
+from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.rng import generator, normal
+from mediadiff.training.settings import TuningSettings
+from mediadiff.training.step import Trainer
+
+STD = 0.7
+PLAIN = SamplingSettings()
+
+
+@dataclass
+class Asked:
+    """A condition that is the data's mean for each clip; hidden, it is 0."""
+
+    mean: torch.Tensor
+
+    def hidden(self, rows):
+        return Asked(self.mean.masked_fill(rows, 0.0))
+
+    def of_rows(self, rows):
+        return Asked(self.mean[rows])
+
+    def at(self, x):
+        return self.mean.reshape(-1, 1, 1, 1, 1).to(x)
+
+
+def spread(sigma):
+    return (STD**2 + sigma[:, None, :, None, None] ** 2).sqrt()
+
+
+def best(x, sigma, asked):
+    """The exact denoiser for data from N(mean, STD^2)."""
+    return {n: asked.at(v) + (v - asked.at(v)) * STD**2 / spread(sigma[n]) ** 2 for n, v in x.items()}
+
+
+def exact(scale=1.0):
+    """Where the probability flow takes a noisy clip, for data from N(scale * mean, STD^2)."""
+
+    def run(x, sigma, asked):
+        return {n: scale * asked.at(v) + (v - scale * asked.at(v)) * STD / spread(sigma[n]) for n, v in x.items()}
+
+    return run
+
+
+def untouched(x, sigma, condition):
+    raise AssertionError("where nothing is guided, the teacher is not run")
+
+
+@pytest.fixture
+def noisy():
+    """Noisy clips of two streams in double precision, their levels, and means."""
+    random = torch.Generator().manual_seed(0)
+    x = {
+        n: 20 * torch.randn(4, 2, steps, 3, 1, generator=random, dtype=torch.float64)
+        for n, steps in (("a", 6), ("b", 3))
+    }
+    t = {n: torch.rand(4, v.shape[2], generator=random, dtype=torch.float64) * 30 + 2 for n, v in x.items()}
+    return x, t, Asked(torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64))
+
+
+def gaps(loss, function, x, t, asked):
+    """How far the answers at both ends of the path are apart in the last stages, on average over what may lie behind.
+
+    All is linear, so that the clean clips may be replaced by their mean.
+    """
+    clean, found = best(x, t, asked), []
+    for stages in (6, 7):
+        at = replace(loss, settings=ConsistencySettings(stages, 2.0))
+        target = at.target(function, clean, x, t, asked, 1.0)
+        answer = function(x, t, asked)
+        found.append(max(float((answer[n] - target[n]).abs().max()) for n in x))
+    return found
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+def test_the_exact_function_agrees_with_itself_to_second_order_and_no_other_does(noisy, weight):
+    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance=weight))
+    # Guided by w, Gaussian data of mean m have the mean w m.
+    right = gaps(loss, exact(weight), *noisy)
+    assert right[0] / right[1] == pytest.approx(4, rel=0.1) and right[1] < 0.05
+    for other in (best, exact(weight + 1)):
+        wrong = gaps(loss, other, *noisy)
+        assert wrong[0] / wrong[1] == pytest.approx(2, rel=0.15) and wrong[1] > 4 * right[1]
+
+
+def test_guidance_moves_the_end_of_the_path_by_what_the_teacher_says(noisy):
+    x, t, asked = noisy
+    t["a"][1, 2], t["b"][1] = 40.0, 50.0
+    clean = {n: torch.full_like(v, 0.25) for n, v in x.items()}
+    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance={"a": 3.0, "b": 2.0}, guidance_high=32.5))
+    ends = loss.ends(clean, x, t, asked)
+    strong, blind = best(x, t, asked), best(x, t, Asked(0 * asked.mean))
+    inside = (t["a"] <= 32.5)[:, None, :, None, None]
+    expected = torch.where(inside, 0.25 + 2 * (strong["a"] - blind["a"]), 0.25)
+    torch.testing.assert_close(ends["a"], expected)
+    torch.testing.assert_close(ends["b"][0], 0.25 + (strong["b"] - blind["b"])[0])
+    assert torch.equal(ends["b"][1], clean["b"][1])
+
+
+def test_the_teacher_runs_only_for_clips_that_are_guided(noisy):
+    x, t, asked = noisy
+    t = {n: torch.full_like(level, 20.0) for n, level in t.items()}
+    t["b"][2] = 5.0
+    clean, sizes = best(x, t, asked), []
+
+    def teacher(x, sigma, condition):
+        sizes.append(len(condition.mean))
+        return best(x, sigma, condition)
+
+    loss = Consistency(ConsistencySettings(), teacher, SamplingSettings(guidance=2.0, guidance_high=10.0))
+    ends = loss.ends(clean, x, t, asked)
+    assert sizes == [1, 1]
+    assert [float((ends["b"][i] - clean["b"][i]).abs().max()) > 0 for i in range(4)] == [False, False, True, False]
+    assert replace(loss, teacher=untouched, guidance=PLAIN).ends(clean, x, t, asked) is clean
+
+
+def test_the_lower_level_rises_to_the_upper_one_over_the_stages():
+    settings, t = ConsistencySettings(stages=4, q=4.0), torch.logspace(-2, 2, 50)
+    parts = [kept(settings, t, progress) for progress in (0.0, 0.24, 0.26, 0.5, 0.75, 0.99, 1.0)]
+    assert torch.equal(parts[0], parts[1]) and torch.equal(parts[-2], parts[-1])
+    assert float(parts[0][0]) == 0 and float(parts[0][-1]) == 0.75
+    assert all((b >= a).all() for a, b in zip(parts, parts[1:], strict=False))
+    assert all((part.diff() >= 0).all() and (part < 1).all() for part in parts)
+    # 1 + 8 sigmoid(0) = 5 parts in 4^4 at the lowest levels, 1 part at the highest.
+    assert float(parts[-1][0]) == pytest.approx(1 - 5 / 256, abs=1e-3)
+    assert float(parts[-1][-1]) == pytest.approx(1 - 1 / 256, abs=1e-6)
+
+
+class Known(torch.nn.Module):
+    """A network with one weight, of the kind that a denoiser wraps."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x, level, given, condition, circular):
+        return {n: self.weight * v.cos() for n, v in x.items()}
+
+
+def test_what_is_given_stays_given_and_weighs_nothing():
+    clean, noise = ({"a": normal((3, 1, 5, 2, 1), part)} for part in ("clean", "noise"))
+    sigma = {"a": torch.rand(3, 5, generator=generator("sigma")) * 9 + 0.1}
+    sigma["a"][:, 1] = 0
+    sigma["a"][2] = 0
+    denoiser, asked = Denoiser(Known(), {}), Asked(torch.ones(3))
+    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance=4.0))
+    x = {"a": clean["a"] + sigma["a"][:, None, :, None, None] * noise["a"]}
+    for progress in (0.0, 1.0):
+        target = loss.target(denoiser, clean, x, sigma, asked, progress)["a"]
+        assert torch.equal(target[:, :, 1], clean["a"][:, :, 1]) and torch.equal(target[2], clean["a"][2])
+    total, errors = loss(denoiser, clean, noise, sigma, asked, 0.5)
+    total.backward()
+    assert math.isfinite(float(denoiser.network.weight.grad)) and float(denoiser.network.weight.grad) != 0
+    assert float(errors["a"][2]) == 0 and float(errors["a"][0]) > 0
+    other = {"a": noise["a"].clone()}
+    other["a"][:, :, 1] += 100
+    other["a"][2] += 100
+    assert torch.equal(loss(denoiser, clean, other, sigma, asked, 0.5)[0].detach(), total.detach())
+
+
+def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
+    clean, noise = {"a": torch.full((2, 1, 3, 2, 1), 0.4)}, {"a": normal((2, 1, 3, 2, 1), "noise")}
+    seen = []
+
+    def same(x, sigma, condition):
+        seen.append(float(sigma["a"].max()))
+        return {"a": torch.full_like(x["a"], 0.4)}
+
+    loss = Consistency(ConsistencySettings(), untouched, PLAIN)
+    total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), 0.9)
+    assert float(total) == 0 and float(errors["a"].max()) == 0
+    assert sorted(seen) == pytest.approx([80 * (1 - 1 / 256), 80.0])
+
+
+class Perceptron(torch.nn.Module):
+    """Enough of a network for clips of one number."""
+
+    def __init__(self):
+        super().__init__()
+        widths = [2, 48, 48, 48]
+        hidden = [(torch.nn.Linear(a, b), torch.nn.SiLU()) for a, b in zip(widths, widths[1:], strict=False)]
+        self.layers = torch.nn.Sequential(*(layer for pair in hidden for layer in pair), torch.nn.Linear(48, 1))
+
+    def forward(self, x, level, given, condition, circular):
+        at = torch.stack([x["a"].flatten(), level["a"].flatten()], dim=1)
+        return {"a": self.layers(at).reshape(x["a"].shape)}
+
+
+def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
+    def teacher(x, sigma, condition):
+        """Exact for data of one half at -1 and one half at 1, hardly blurred."""
+        variance = 0.01 + sigma["a"][:, None, :, None, None] ** 2
+        middle = (x["a"] / variance).tanh()
+        return {"a": middle + (x["a"] - middle) * 0.01 / variance}
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        denoiser = Denoiser(Perceptron(), {"a": torch.nn.Identity()})
+    settings = TuningSettings(clips=128 * 700, batch=128, learning_rate=1e-2, warmup=0, average=128 * 50, drop=0.0)
+    levels = DiffusionSettings(mean=0.5, std=1.7)
+    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, PLAIN)
+    trainer = Trainer(denoiser, {"a": Standard(0.0, 1.0)}, {}, settings, levels, objective)
+    nothing = {"labels": torch.full((128,), -1), "captions": [""] * 128, "scalars": {}, "names": [""] * 128}
+    for step in range(700):
+        side = 2.0 * (torch.rand(128, generator=generator("side", step)) < 0.5) - 1
+        data = (side + 0.1 * normal((128,), "data", step)).reshape(128, 1, 1, 1, 1)
+        trainer.step(Batch({"a": data}, {"a": torch.ones(128, dtype=torch.bool)}, **nothing))
+    denoiser.load_state_dict(trainer.average.weights)
+
+    packing, count = Packing({"a": (1, 1, 1, 1)}), 4000
+
+    @torch.no_grad()
+    def drawn(denoise, sampler, sigma_min):
+        def flat(x, sigma):
+            return packing.pack(denoise(packing.unpack(x), packing.steps(len(x), sigma), None))
+
+        noise = torch.cat([normal((1, 1), "start", i) for i in range(count)])
+        generators = [generator("sampler", i) for i in range(count)]
+        return sample(flat, noise, sampler, 2, generators, sigma_min=sigma_min)[:, 0]
+
+    def fault(x):
+        """The distance of Wasserstein to the data: the mean distance of numbers sorted by size."""
+        other = torch.cat([side + 0.1 * normal((count // 2,), "real", side) for side in (-1, 1)])
+        return float((x.sort().values - other.sort().values).abs().mean())
+
+    student = fault(drawn(denoiser, "lcm", 0.5))
+    rivals = {(s, low): fault(drawn(teacher, s, low)) for s in ("unipc", "dpmpp_2m", "euler_a") for low in (0.004, 0.5)}
+    assert student < 0.2 and student < 0.5 * min(rivals.values()), (student, rivals)

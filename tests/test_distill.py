@@ -1,0 +1,237 @@
+"""Students of tiny teachers: what they keep, how they resume, what is refused, and how they are held against them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mediadiff import build, cli
+from mediadiff.clip import Clip
+from mediadiff.data.settings import BounceSettings
+from mediadiff.distill import distill, new_trainer, student_of
+from mediadiff.errors import RecipeError, UsageError
+from mediadiff.evaluation import evaluate as evaluation
+from mediadiff.evaluation.classifier import Settings
+from mediadiff.io.tensors import load_tensors
+from mediadiff.model import load
+from mediadiff.recipe import DistillRecipe, from_dict, json_schema, load_recipe
+from mediadiff.rng import numpy_generator
+from tests.tiny import BOTH, tiny_model, tiny_recipe
+
+TRAINING = {"clips": 64, "batch": 8, "warmup": 8, "checkpoint": 32, "preview": 64, "learning_rate": 1e-3}
+
+
+def recipe_of(model, **changes) -> DistillRecipe:
+    document = {"mediadiff": 1, "task": "distill", "name": "quick", "model": str(model), "training": TRAINING}
+    recipe = from_dict(document | changes)
+    assert isinstance(recipe, DistillRecipe)
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Recordings of two labels."""
+    root = tmp_path_factory.mktemp("media")
+    for label, pitch in (("a", 200), ("b", 900)):
+        (root / label).mkdir()
+        for take in range(14):
+            loud = numpy_generator(label, take).uniform(0.2, 0.6)
+            sound = loud * np.sin(2 * np.pi * pitch * (1 + 0.03 * take) * np.arange(2048) / 4000)
+            Clip.from_numpy(sound, 4000).save(root / label / f"{take}.wav")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def teacher(folder, tmp_path_factory):
+    """A model of random weights whose data are the recordings, guided at low levels."""
+    data = {"folder": str(folder), "label": "folder", "test": {"fraction": 0.3}}
+    sampling = {"guidance": 2.0, "guidance_high": 10.0}
+    path = tmp_path_factory.mktemp("teacher") / "tiny"
+    tiny_model(path, data=data, sampling=sampling)
+    # A model that is handed on says only the name of its maker's folder.
+    document = json.loads((path / "model.json").read_text())
+    document["recipe"]["data"]["folder"] = str(folder)
+    (path / "model.json").write_text(json.dumps(document))
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(teacher, tmp_path_factory):
+    os.environ["MEDIADIFF_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+    events = []
+    out = distill(recipe_of(teacher), tmp_path_factory.mktemp("out") / "run", report=events.append)
+    return out, events
+
+
+def weights(out):
+    return load_tensors(out / "model.safetensors", json.loads((out / "model.json").read_text())["sha256"]["model"])
+
+
+def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
+    out, events = unbroken
+    model, source = load(out), load(teacher)
+    assert (model.name, model.labels, model.standards) == ("quick", source.labels, source.standards)
+    own = model.recipe.sampling
+    assert (own.sampler, own.steps, own.sigma_min, own.guidance, own.batch) == ("lcm", 2, 3.0, 1.0, 4)
+    assert (model.recipe.network, model.recipe.diffusion) == (source.recipe.network, source.recipe.diffusion)
+    document = json.loads((out / "model.json").read_text())
+    assert document["trained"]["teacher"] == {
+        "name": "tiny", "sha256": source.sha256, "guidance": 2.0, "guidance_low": 0.0, "guidance_high": 10.0,
+    }  # fmt: skip
+    assert document["trained"]["consistency"]["stages"] == 4 and set(document["sha256"]) == {"model"}
+    before, after = load_tensors(teacher / "model.safetensors", source.sha256), weights(out)
+    assert before.keys() == after.keys() and any(not torch.equal(before[n], after[n]) for n in before)
+    assert {"data", "network", "start", "step", "end", "levels"} <= {event["event"] for event in events}
+    assert len(list((out / "previews").glob("*/*.wav"))) == 8
+    made = build.render(model, tmp_path / "clips", num=2, label="a")
+    assert (made["done"], made["failed"]) == (2, 0)
+    assert cli.main(["replay", str(tmp_path / "clips" / "a-000000.wav"), "--model", str(out)]) == 0
+
+
+class Stop(Exception):
+    pass
+
+
+def test_stopped_and_resumed_it_ends_with_the_same_weights(unbroken, teacher, tmp_path):
+    def report(event):
+        if event["event"] == "step" and event["clips"] >= 40:
+            raise Stop
+
+    with pytest.raises(Stop):
+        distill(recipe_of(teacher), tmp_path / "run", report=report)
+    with pytest.raises(UsageError, match="holds a training already"):
+        distill(recipe_of(teacher), tmp_path / "run")
+    with pytest.raises(UsageError, match="another recipe .teacher differ"):
+        distill(recipe_of(teacher, guidance=3.0), tmp_path / "run", resume=True)
+    with pytest.raises(UsageError, match="another recipe .consistency differ"):
+        distill(recipe_of(teacher, consistency={"q": 2.0}), tmp_path / "run", resume=True)
+    distill(recipe_of(teacher), tmp_path / "run", resume=True)
+    one, other = weights(tmp_path / "run"), weights(unbroken[0])
+    assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
+    model = load(teacher)
+    recipe = recipe_of(teacher, consistency={"mean": -1.0})
+    trainer = new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling)
+    own = model.generator.denoiser.state_dict()
+    assert all(torch.equal(value, own[n].float()) for n, value in trainer.denoiser.state_dict().items())
+    assert all(p.dtype == torch.float32 for p in trainer.parameters)
+    assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
+
+
+def test_other_data_take_the_place_of_the_teachers(teacher):
+    own = load(teacher).recipe
+    assert student_of(recipe_of(teacher, data={"mirror": True, "label": ""}), own).data.label == ""
+    balls = student_of(recipe_of(teacher, data={"bounce": {"clips": 30}}), own).data
+    assert (balls.folder, balls.label, balls.bounce) == (None, "", BounceSettings(clips=30))
+    folder = {"folder": "x", "label": "folder"}
+    back = student_of(recipe_of(teacher, data=folder), tiny_recipe(data={"folder": None, "label": "", "bounce": {}}))
+    assert (back.data.folder, back.data.bounce) == ("x", None)
+
+
+def test_what_a_teacher_cannot_teach_is_refused_or_said(teacher, folder, tmp_path):
+    with pytest.raises(UsageError, match=r"its teacher's labels \(a, b\), and these data have a: take the data"):
+        distill(recipe_of(teacher, data={"include": ["a"]}), tmp_path / "one")
+    with pytest.raises(UsageError, match=r"does not exist(.|\n)*data.folder="):
+        distill(recipe_of(teacher, data={"folder": str(tmp_path / "gone")}), tmp_path / "two")
+    with pytest.raises(RecipeError, match="sampling.guidance.picture: unknown; known: sound"):
+        distill(recipe_of(teacher, guidance={"picture": 2.0}), tmp_path / "three")
+    weak = tiny_model(tmp_path / "weak", snapshot=True, sampling={"autoguidance": 2.0})
+    events = []
+    changed = recipe_of(weak.folder, data={"folder": str(folder)}, training={**TRAINING, "clips": 8})
+    distill(changed, tmp_path / "four", report=events.append)
+    said = [e["text"] for e in events if e["event"] == "warning"]
+    assert said == ["the teacher's autoguidance is left out: the student has its guidance only"]
+
+
+def test_sound_and_picture_are_distilled_together_and_do_every_task(tmp_path):
+    mix = {"mix": {"together": 1, "apart": 1, "across": 1, "stretch": 1}}
+    bounce = {"folder": None, "label": "", "bounce": {"clips": 20}}
+    teacher = tiny_model(tmp_path / "teacher", BOTH, ("1", "2"), data=bounce, diffusion=mix, sampling={"guidance": 2.0})
+    recipe = recipe_of(teacher.folder, steps=1, training={**TRAINING, "clips": 16, "batch": 4})
+    events = []
+    model = load(distill(recipe, tmp_path / "run", report=events.append))
+    steps = [e for e in events if e["event"] == "step"]
+    assert all(np.isfinite([e["loss"], e["gradient"]]).all() and e["loss"] > 0 for e in steps)
+    clip = next(model.render(label="1"))
+    clip.save(tmp_path / "given.mkv")
+    for task in ({"given_video": "given.mkv"}, {"given": "given.mkv", "keep": "0:0.2s"}, {"loop": True}):
+        task = {n: str(tmp_path / v) if v == "given.mkv" else v for n, v in task.items()}
+        other = next(model.render(label="1", **task))
+        assert other.sound.samples.shape[1] and other.picture.frames.shape == clip.picture.frames.shape
+
+
+def test_models_are_compared_at_equal_evaluations(unbroken, teacher, folder, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "Settings", lambda steps, seed: Settings(5, width=4, seed=seed))
+    asked = [str(unbroken[0]), f"{teacher}:steps=2,sampler=unipc", str(teacher)]
+    how = ["--data", str(folder), "--num", "6"]
+    assert cli.main(["compare", *asked, *how, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [one["asked"] for one in found["rivals"]] == asked
+    # Guided below 10: unipc's second step, and the last two of three.
+    assert [one["evaluations"] for one in found["rivals"]] == [2, 3, 5]
+    assert [one["sampling"]["sampler"] for one in found["rivals"]] == ["lcm", "unipc", "dpmpp_2m"]
+    assert all(one["seconds_per_clip"] > 0 and one["evaluation"]["rendered"] == 6 for one in found["rivals"])
+    assert cli.main(["compare", asked[0], *how]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["sound", "clips", "recognised", "precision", "recall", "discrepancy"] in lines
+    assert any(line[:2] == [asked[0], "lcm"] for line in lines) and any(line[:2] == ["real", "test"] for line in lines)
+    for wrong, said in (
+        (f"{teacher}:steps=0", "sampling.steps: takes at least 1"),
+        (f"{teacher}:steps=2,x", "key=value"),
+    ):
+        assert cli.main(["compare", wrong]) == 1
+        assert said in capsys.readouterr().err
+
+
+def test_the_recipe_is_checked_like_any_other(tmp_path, monkeypatch):
+    (tmp_path / "words").mkdir()
+    monkeypatch.setenv("WORDS", str(tmp_path / "words"))
+    path = tmp_path / "distill.yaml"
+    text = "mediadiff: 1\ntask: distill\nname: quick\nmodel: digits\nsteps: 4\ndata: {folder: $WORDS}\n"
+    path.write_text(text)
+    recipe = load_recipe(path, ("sigma_min=1.5", "training.clips=2000"))
+    assert isinstance(recipe, DistillRecipe)
+    assert (recipe.model, recipe.steps, recipe.sigma_min, recipe.training.clips) == ("digits", 4, 1.5, 2000)
+    assert recipe.data == {"folder": str(tmp_path / "words")} and recipe.to_dict()["data"] == {"folder": "$WORDS"}
+    assert from_dict(recipe.to_dict()).data == {"folder": "$WORDS"}
+    assert student_of(recipe, load("digits").recipe).to_dict()["data"]["folder"] == "$WORDS"
+    for wrong, said in (
+        (text + "sigma_min: 90\n", "line 7, column 12: sigma_min: takes less than 80; got 90"),
+        (text.replace("folder:", "foldr:"), "line 6, column 8: data.foldr: unknown;"),
+        (text.replace("quick", "a/b"), "line 3, column 7: name: takes letters, digits"),
+        (text + "streams: {}\n", "line 7, column 1: streams: unknown; known: name, model, steps, sigma_min,"),
+        (text + "training: {clips: 9}\n", "training.warmup: takes at most the clips of the training (9); got 1000"),
+        (text + "consistency: {q: 1}\n", "line 7, column 18: consistency.q: takes more than 1; got 1"),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(RecipeError) as raised:
+            load_recipe(path)
+        assert said in str(raised.value)
+    properties = json_schema()["$defs"]["DistillRecipe"]["properties"]
+    assert properties["task"]["const"] == "distill" and properties["data"] == {"$ref": "#/$defs/DataSettings"}
+
+
+def test_commands_say_which_recipe_they_take(tmp_path, capsys):
+    (tmp_path / "d.yaml").write_text("mediadiff: 1\ntask: distill\nname: quick\nmodel: digits\n")
+    (tmp_path / "r.yaml").write_text("mediadiff: 1\ntask: render\nmodel: digits\n")
+    for command, file, said in (
+        ("train", "d", "is a recipe for distilling; use it with: mediadiff distill"),
+        ("distill", "r", "is a recipe for rendering; use it with: mediadiff render"),
+    ):
+        assert cli.main([command, str(tmp_path / f"{file}.yaml")]) == 1
+        assert said in capsys.readouterr().err
+    (tmp_path / "gone.yaml").write_text("mediadiff: 1\ntask: distill\nname: quick\nmodel: digtis\n")
+    assert cli.main(["distill", str(tmp_path / "gone.yaml"), "--out", str(Path(tmp_path / "out"))]) == 1
+    assert "digtis: no model there" in capsys.readouterr().err and not (tmp_path / "out").exists()
