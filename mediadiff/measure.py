@@ -115,7 +115,7 @@ def measure_tasks(
             requests = [model.requests(1, None, seed, i, task=of(file))[0] for i, file in enumerate(files)]
             length = model.length(None, task == "loop")
             clips = model.generator.render(requests, length, sampling)
-            made[task] = list(_counted(clips, len(requests), report))
+            made[task] = list(counted(clips, len(requests), report))
     gone_on, loops = made.pop("going on"), made.pop("loop")
     seams = [seam(clip) for clip in loops]
     return compare_tasks(model.name, real, made, gone_on, half, seams, settings.bounce is not None, seed)

@@ -11,8 +11,8 @@ import numpy as np
 
 from mediadiff.clip import Clip
 from mediadiff.evaluation import joins
-from mediadiff.evaluation.evaluate import Synchrony, synchrony_of
-from mediadiff.evaluation.report import synchrony_lines
+from mediadiff.evaluation.evaluate import synchrony_of
+from mediadiff.evaluation.report import Synchrony, synchrony_lines
 from mediadiff.evaluation.sync import shuffled
 
 
