@@ -1,15 +1,18 @@
 # make demo   renders clips with the shipped models into out/demo and writes out/demo/index.html
 # make test   lint, types and tests; make test-slow adds the tests that take minutes
+# make bench  times training steps beside those of other libraries, for about a quarter of an hour, in an environment of
+#             their own; writes the table in README.md and a line of tests/bench/record.jsonl
 # make clean  removes everything that make made
-# All of them first make .venv and install the tested versions into it; PYTHON=python3.12 chooses the Python.
+# All but clean first make .venv (bench: .venv-bench) and install the tested versions into it; PYTHON=python3.12 chooses the Python.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 DONE := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
+PEERS := .venv-bench
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint bench clean
 
 demo: $(DONE)
 	$(RUN) mediadiff demo --out out/demo
@@ -38,6 +41,17 @@ $(DONE): pyproject.toml constraints.txt
 	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@rm $(UNFINISHED) && touch $(DONE)
 
+# The other libraries ask for packages that would replace ours, and use nothing of them here.
+$(PEERS)/.installed: pyproject.toml constraints.txt tests/bench/requirements.txt
+	rm -rf $(PEERS) && $(PYTHON) -m venv $(PEERS)
+	@echo "Installing into $(PEERS); the first time takes some minutes."
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/requirements.txt
+	@touch $@
+
+bench: $(PEERS)/.installed
+	$(PEERS)/bin/python -m tests.bench.compare --write
+
 clean:
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

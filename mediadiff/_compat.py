@@ -15,7 +15,9 @@ import importlib.util
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +51,28 @@ class _StandIn(ModuleType):
             )
 
         return refuse
+
+
+class _Later(ModuleType):
+    """Stands where a module will be, which is imported when something of it is first used, or a `function` called."""
+
+    def __init__(self, name: str, *functions: str):
+        super().__init__(name)
+        for function in functions:
+            setattr(self, function, partial(self._call, function))
+
+    def __getattr__(self, name: str) -> Any:
+        # What the import system itself asks every module for is no use of it.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _call(self, function: str, *args: Any) -> Any:
+        return getattr(self._real(), function)(*args)
+
+    def _real(self) -> ModuleType:
+        _stand_back(self)
+        return importlib.import_module(self.__name__)
 
 
 def torchaudio_condition() -> Condition:
@@ -96,10 +120,30 @@ def scheduler_class(name: str) -> Any:
             failure = _failure_of_import("torchvision")
             if failure is not None:
                 _hide("torchvision", failure)
-        found = getattr(importlib.import_module("diffusers"), name, None)
+        with _put_off():
+            found = getattr(importlib.import_module("diffusers"), name, None)
     if found is None or not name.endswith("Scheduler"):
         raise UsageError(f"diffusers has no scheduler {name!r}")
     return found
+
+
+@contextmanager
+def _put_off() -> Iterator[None]:
+    """diffusers, imported inside, does without what its schedulers do without: a second of processor time."""
+    # The one serves a schedule that is not used here, the other is told of its networks.
+    later = [_Later("scipy.stats"), _Later("torch._dynamo", "allow_in_graph")]
+    for module in later:
+        sys.modules.setdefault(module.__name__, module)
+    try:
+        yield
+    finally:
+        for module in later:
+            _stand_back(module)
+
+
+def _stand_back(module: ModuleType) -> None:
+    if sys.modules.get(module.__name__) is module:
+        del sys.modules[module.__name__]
 
 
 def _failure_of_import(name: str) -> Exception | None:

@@ -22,6 +22,7 @@ from mediadiff.io.address import is_address
 from mediadiff.io.files import append_line, cache_folder, sweep, whole_file, write_json
 from mediadiff.io.store import Store, local_copy
 from mediadiff.jobs import read_jobs
+from mediadiff.rendering.abreast import processors
 from mediadiff.rendering.batch import Batch, Crew
 from mediadiff.rendering.estimate import Estimate, Trial, estimate
 from mediadiff.rendering.ledger import Job, Ledger
@@ -202,11 +203,6 @@ def _workers(ledger: Ledger, settings: Settings) -> int:
     threads = max((job.task["asked"]["sampling"]["threads"] for job, _ in shapes), default=1)
     tasks = sum(-(-number // job.batch) for job, number in shapes)
     return min(settings.workers or max(1, processors() // threads), max(1, tasks))
-
-
-def processors() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _estimate(ledger: Ledger, settings: Settings, known: dict[str, Any], report: Report) -> Estimate:

@@ -99,12 +99,10 @@ def fit(
     from mediadiff.training.loop import Loop
 
     _begin(out, recipe, encoded, resume, origin)
-    started = time.monotonic()
     labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
-        seconds = round(time.monotonic() - started, 1)
-        trained = {"clips": trainer.clips, "seconds": seconds, **machine(), **origin}
+        trained = {"clips": trainer.clips, "seconds": round(trainer.seconds, 1), **machine(), **origin}
         save_model(
             out,
             recipe,
@@ -158,6 +156,8 @@ def encode(recipe: TrainRecipe, report: Report) -> EncodedSet:
     report({"event": "data", "files": total, "refused": len(refused), "labels": list(encoded.labels)})
     for refusal in refused:
         report({"event": "refused", "file": str(refusal.path), "reason": refusal.reason})
+    for paper in found.ignored:
+        report({"event": "ignored", "file": str(paper.path), "reason": paper.reason})
     for name in recipe.condition.scalars:
         if name not in encoded.scalars:
             raise UsageError(f"condition.scalars names {name!r}, which no file has; there are: {list(encoded.scalars)}")

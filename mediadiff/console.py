@@ -80,7 +80,7 @@ def sentence(event: Event) -> str | None:
         case {"event": "data", "files": files, "refused": refused, "labels": labels}:
             named = f", {len(labels)} labels ({_listed(labels)})" if labels else ", no labels"
             return f"data: {files} files, {refused} refused{named}"
-        case {"event": "refused" | "failed" as kind, "file": file, "reason": reason}:
+        case {"event": "refused" | "ignored" | "failed" as kind, "file": file, "reason": reason}:
             return f"{kind}: {file}: {reason}"
         case {"event": "network", "parameters": parameters, "bf16": bf16, **rest}:
             clips = "".join(f", {rest[split]} clips to {split}" for split in ("train", "test") if split in rest)

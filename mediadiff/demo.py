@@ -9,39 +9,75 @@ from typing import TYPE_CHECKING, Any
 from mediadiff import build
 from mediadiff.console import Event, Report
 from mediadiff.errors import UsageError
+from mediadiff.model import DEFAULT, Model
 
 if TYPE_CHECKING:
+    from mediadiff.data.settings import BounceSettings
+    from mediadiff.recipe import TrainRecipe
     from mediadiff.rendering.page import Entry
 
-_MOST = 20
+_MOST = 12
+"""Clips of a model of one stream, at most."""
+_PAIRS = 4
 
 
 def demo(out: Path, report: Report) -> tuple[Path, int]:
     """Renders clips with each shipped model into `out`; returns the page and how many clips failed.
 
-    A model with labels renders each of them once, up to 20. Raises UsageError when no model is shipped.
+    The model that is taken where none is named comes first. Raises UsageError when no model is shipped.
     """
     from mediadiff.rendering.page import write_page
 
-    if not build.shipped():
+    names = sorted(build.shipped(), key=lambda name: (name != DEFAULT, name))
+    if not names:
         raise UsageError(
             "no models are shipped with this copy of mediadiff; train one: mediadiff train recipes/NAME.yaml"
         )
     rendered: list[tuple[str, Event]] = []
     failed = 0
-    for name in build.shipped():
-        report({"event": "note", "text": f"model {name}"})
+    for name in names:
         model = build.load(name)
-        labels = list(model.labels[:_MOST])
 
         def listen(event: Event, name: str = name) -> None:
             if event["event"] in ("clip", "failed"):
                 rendered.append((name, event))
             report(event)
 
-        made = build.render(model, out / name, num=len(labels) or 4, label=labels or None, report=listen)
-        failed += made["failed"]
+        first = 0
+        for text, num, task in showings(model, out):
+            report({"event": "note", "text": f"model {name}: {text}"})
+            labels = list(model.labels[:num]) or None
+            failed += build.render(model, out / name, num, labels, first=first, report=listen, task=task)["failed"]
+            first += num
     return write_page(out, entries(out, rendered, report), "mediadiff"), failed
+
+
+def showings(model: Model, out: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What to show of a model: in words, how many clips, and what they are given, see `Model.requests`.
+
+    Each label once, up to 12 of them; of a model of sound and picture a few pairs, a loop, and the sound for a clip
+    that it never saw, if it was trained on clips that can be generated.
+    """
+    if len(model.recipe.streams) < 2:
+        yield "a clip of each label" if model.labels else "clips", min(len(model.labels), _MOST) or 4, {}
+        return
+    yield "pairs of sound and picture", _PAIRS, {}
+    if model.recipe.data.bounce is not None:
+        yield "the sound for a picture", 1, {"given_video": _unseen(model.recipe, model.recipe.data.bounce, out)}
+    yield "a loop", 1, {"loop": True}
+
+
+def _unseen(recipe: TrainRecipe, bounce: BounceSettings, out: Path) -> Path:
+    """A generated clip that is none of the training's, in a file."""
+    from fractions import Fraction
+
+    from mediadiff.data.bounce import clip
+
+    domain: Any = next(domain for domain in recipe.streams.values() if domain.medium == "picture")
+    size, rate = (domain.height, domain.width), Fraction(domain.frame_rate)
+    # The first with one ball, as the first label has it.
+    index = -(-bounce.clips // bounce.balls) * bounce.balls
+    return clip(bounce, index, recipe.seconds, size, rate, channels=2).save(out / "given.mkv")
 
 
 def entries(out: Path, rendered: list[tuple[str, Event]], report: Report) -> Iterator[Entry]:
@@ -68,6 +104,11 @@ def entries(out: Path, rendered: list[tuple[str, Event]], report: Report) -> Ite
                 "length": f"{float(clip.seconds):.3g} s",
                 "time taken": f"{rows[file]['seconds']:.3g} s",
             }
+            given = [stream for one in rows[file]["recipe"].get("given", ()) for stream in one["keep"]]
+            if given:
+                settings["given"] = ", ".join(given)
+            if rows[file]["recipe"].get("loop"):
+                settings["loop"] = "yes"
             pictures = thumbnail.draw(clip, out, f"{model}-{Path(file).stem}")
             yield Entry(file, event["label"], settings=settings, pictures=tuple(pictures))
         report({"event": "page", "done": done, "of": len(rendered)})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mediadiff.clip import Clip
     from mediadiff.data.settings import DataSettings
     from mediadiff.evaluation.report import Evaluation
+    from mediadiff.evaluation.tasks import Tasks
     from mediadiff.model import Model
 
 Report = Callable[[dict[str, Any]], None]
@@ -32,8 +33,8 @@ def measure(
     """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
 
     `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
-    model was trained on. `sheet` is a PNG to be drawn, real clips above rendered
-    ones. `report` gets an event now and then. See `mediadiff.evaluation.evaluate` for the figures.
+    model was trained on. `sheet` is a PNG to be drawn, see
+    `mediadiff.evaluation.evaluate.side_by_side`. `report` gets an event now and then.
     """
     num = enough(model) if num is None else num
     settings = real_data(model, data)
@@ -64,6 +65,60 @@ def evaluated(
         sheet=sheet,
         report=report,
     )
+
+
+def measure_tasks(
+    model: Model,
+    data: Path | None = None,
+    num: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    sampler: str | None = None,
+    guidance: float | None = None,
+    report: Report = lambda event: None,
+) -> Tasks:
+    """Tries every task of a model of sound and picture on `num` (by default 100) real test clips, and measures them.
+
+    From each real clip: a clip of both, a sound for its picture, a picture for its sound, and a clip that goes on from
+    its first half; and as many loops. UsageError for a model of one stream, or where there are too few test clips.
+    """
+    import tempfile
+    from fractions import Fraction
+
+    from mediadiff.evaluation.real import read_real
+    from mediadiff.evaluation.tasks import compare_tasks
+    from mediadiff.rendering.seam import seam
+
+    if {stream.medium for stream in model.recipe.streams.values()} != {"sound", "picture"}:
+        raise UsageError(
+            f"{model.name} makes {' and '.join(model.recipe.streams)} alone: there are no tasks to compare"
+        )
+    num = 100 if num is None else num
+    settings = real_data(model, data)
+    real = read_real(settings, model.recipe.streams, model.seconds, model.labels).test
+    real = [clip for clip in real if clip.sound is not None and clip.picture is not None][:num]
+    if len(real) < min(num, 20):
+        raise UsageError(f"there are {len(real)} real test clips of sound and picture; --num asks for {num}")
+    sampling = model.sampling(steps=steps, sampler=sampler, guidance=guidance)
+    half = Fraction(round(model.seconds / 2 * real[0].picture.rate)) / real[0].picture.rate  # type: ignore[union-attr]
+    made: dict[str, list[Clip]] = {}
+    with tempfile.TemporaryDirectory(prefix="mediadiff-") as folder:
+        files = [clip.save(Path(folder, f"{i}.mkv")) for i, clip in enumerate(real)]
+        asked: dict[str, Callable[[Path], dict[str, Any]]] = {
+            "both": lambda file: {},
+            "sound for a picture": lambda file: {"given_video": file},
+            "picture for a sound": lambda file: {"given_audio": file},
+            "going on": lambda file: {"given": file, "keep": f"0:{float(half)}s"},
+            "loop": lambda file: {"loop": True},
+        }
+        for task, of in asked.items():
+            requests = [model.requests(1, None, seed, i, task=of(file))[0] for i, file in enumerate(files)]
+            length = model.length(None, task == "loop")
+            clips = model.generator.render(requests, length, sampling)
+            made[task] = list(counted(clips, len(requests), report))
+    gone_on, loops = made.pop("going on"), made.pop("loop")
+    seams = [seam(clip) for clip in loops]
+    return compare_tasks(model.name, real, made, gone_on, half, seams, settings.bounce is not None, seed)
 
 
 def real_data(model: Model, data: Path | None) -> DataSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent.parent / "samples" / "models"
+DEFAULT = "bounce"
+"""The shipped model that is taken where none is named."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Model:
     """Mean and standard deviation of each number that a clip may be asked for by."""
     hashes: Mapping[str, str]
     """The hash of each file of weights, by its name without the ending."""
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of its training: `clips` seen, `seconds`, and the machine."""
 
     @property
     def name(self) -> str:
@@ -203,6 +207,8 @@ class Model:
             raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
         if use_bf16("auto"):
             denoiser.network.to(torch.bfloat16)
+        # As convolutions take them; otherwise they are copied each time.
+        denoiser.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return denoiser.eval().requires_grad_(False)
 
 
@@ -264,9 +270,9 @@ def describe(model: str | Path) -> Model:
         if document["format"] != FORMAT:
             raise ModelError(f"{folder} has format {document['format']}; this mediadiff reads format {FORMAT}")
         recipe: Any = from_dict(document["recipe"], f"{folder}/model.json")
-        parts = document["standards"], document["scalars"], document["sha256"]
+        parts = document["standards"], document["scalars"], document["sha256"], document.get("trained", {})
         if not all(isinstance(part, dict) for part in parts) or "model" not in document["sha256"]:
-            raise TypeError("standards, scalars and sha256 are mappings, and sha256 names the model's weights")
+            raise TypeError("standards, scalars, sha256 and trained are mappings, and sha256 names the model's weights")
         return Model(folder, recipe, tuple(document["labels"]), *parts)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}/model.json is damaged or not a model of mediadiff: {error!r}") from error
@@ -281,6 +287,16 @@ def find(model: str | Path) -> Path:
         f"{model}: no model there (a folder with model.json), and none of that name is shipped; "
         f"shipped are: {_listed(shipped())}"
     )
+
+
+def default() -> str:
+    """The model that is taken where none is named. UsageError when this copy of mediadiff comes without it."""
+    if DEFAULT not in shipped():
+        raise UsageError(
+            f"which model? {DEFAULT}, which is taken where none is named, is not shipped with this copy of mediadiff; "
+            f"name a model's folder or one of: {_listed(shipped())}"
+        )
+    return DEFAULT
 
 
 def shipped() -> list[str]:

@@ -76,7 +76,9 @@ def test_checking_a_recipe_loads_no_torch(tmp_path: Path) -> None:
     assert python("-c", code + "print('torch' in sys.modules)").stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay"])
+@pytest.mark.parametrize(
+    "command", ["train", "render", "info", "doctor", "list", "schema", "demo", "verify", "replay", "export", "bench"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: mediadiff {command}")
@@ -112,6 +114,10 @@ USAGE = [
     (["train", "train.yaml", "data.folder=/no/such/folder"], "/no/such/folder does not exist"),
     (["doctor", "render.yaml"], "render.yaml is a recipe for rendering; the doctor looks at folders"),
     (["doctor", "no/such"], "no/such: no such file"),
+    (["export", "digits"], "Missing option '--out'"),
+    (["export", "digits", "--out", "x", "training.batch=3"], "all else is what the weights were trained by"),
+    (["export", "digits", "--out", "x", "sampling.guidence=3"], "on the command line: sampling.guidence: unknown;"),
+    (["export", "digits", "--out", "x", "--snapshot"], "has no early snapshot: leave --snapshot out"),
 ]
 
 

@@ -134,3 +134,28 @@ def test_without_the_stand_in_the_installed_pair_would_fail() -> None:
 def test_an_unknown_scheduler_is_named(name: str) -> None:
     with pytest.raises(UsageError, match=f"diffusers has no scheduler '{name}'"):
         scheduler_class(name)
+
+
+def test_a_scheduler_brings_nothing_along_that_it_does_without_and_all_of_it_is_there_when_used() -> None:
+    code = (
+        "import sys; from mediadiff import _compat; S = _compat.scheduler_class('DPMSolverMultistepScheduler')\n"
+        "found = {'torch._dynamo', 'scipy.stats', 'sympy'} & set(sys.modules); assert not found, found\n"
+        "beta = S(use_beta_sigmas=True); beta.set_timesteps(3); assert 'scipy.stats' in sys.modules\n"
+        "from diffusers.utils.torch_utils import maybe_allow_in_graph\n"
+        "class Network: pass\n"
+        "assert maybe_allow_in_graph(Network) is Network and 'torch._dynamo' in sys.modules\n"
+        "import scipy.stats, torch._dynamo\n"
+        "print(scipy.stats.norm.cdf(0), torch._dynamo.allow_in_graph.__module__, len(beta.timesteps))"
+    )
+    assert run(code) == "0.5 torch._dynamo.decorators 3"
+
+
+def test_what_is_put_off_comes_whole_to_whoever_asks_for_it() -> None:
+    code = (
+        "from mediadiff import _compat\nimport sys\n"
+        "with _compat._put_off():\n"
+        "    from scipy.stats import norm\n"
+        "    stats = sys.modules['scipy.stats']\n"
+        "print(norm.cdf(0), type(stats).__name__)"
+    )
+    assert run(code) == "0.5 module"

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mediadiff import build, cli
+from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
 from mediadiff.distill import distill, new_trainer, student_of
@@ -93,6 +94,8 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     assert before.keys() == after.keys() and any(not torch.equal(before[n], after[n]) for n in before)
     assert {"data", "network", "start", "step", "end", "levels"} <= {event["event"] for event in events}
     assert len(list((out / "previews").glob("*/*.wav"))) == 8
+    said = f"- **Student of** `tiny`, whose weights have the sha256 `{source.sha256}`; guidance 2 is in it."
+    assert said in card(model, 1, 1.0)
     made = build.render(model, tmp_path / "clips", num=2, label="a")
     assert (made["done"], made["failed"]) == (2, 0)
     assert cli.main(["replay", str(tmp_path / "clips" / "a-000000.wav"), "--model", str(out)]) == 0

@@ -17,9 +17,10 @@ from mediadiff.domains.stft import Stft
 from mediadiff.errors import UsageError
 from mediadiff.evaluation import evaluate as module
 from mediadiff.evaluation.classifier import Settings
-from mediadiff.measure import measure, real_data
+from mediadiff.measure import measure, measure_tasks, real_data
 from mediadiff.model import Model
 from tests.evaluation.known_clips import PITCHES, tone
+from tests.tiny import BOTH, tiny_model
 
 
 @dataclass
@@ -104,3 +105,31 @@ def test_data_that_is_not_here_is_asked_for(model: Tones, tmp_path: Path) -> Non
     model.folder = str(tmp_path / "gone")
     with pytest.raises(UsageError, match="does not exist(.|\n)*--data FOLDER"):
         real_data(cast(Model, model), None)
+
+
+def test_every_task_is_tried_on_real_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = {"sound": {**BOTH["sound"], "sample_rate": 16000, "hop": 128, "n_fft": 512}, "picture": BOTH["picture"]}
+    model = tiny_model(
+        tmp_path / "model",
+        streams,
+        labels=(),
+        condition={"label": False},
+        data={"folder": None, "label": "", "bounce": {"clips": 24, "balls": 1}, "test": {"last": 0.9}},
+    )
+    found = measure_tasks(model, num=20)
+    real = found.synchrony["real"]
+    assert real.agreement.clips == 20 and real.impacts is not None
+    assert set(found.synchrony) - {"real"} == {
+        *("both", "sound for a picture", "picture for a sound", "going on"),
+        *("both, shuffled", "sound for a picture, shuffled", "picture for a sound, shuffled"),
+    }
+    # Given whole, the picture is the real one: as many impacts are seen in it.
+    made = found.synchrony["sound for a picture"].impacts
+    assert made is not None and made.seen == real.impacts.seen
+    assert set(found.seams) == {"sound", "picture"} and set(found.joins) >= {"picture", "colour", "loudness"}
+    assert "going on, at the join" in found.text() and json.dumps(found.to_dict())
+
+
+def test_a_model_of_one_stream_has_no_tasks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="tiny makes sound alone: there are no tasks to compare"):
+        measure_tasks(tiny_model(tmp_path / "model"))

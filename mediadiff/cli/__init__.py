@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # In the order in which --help lists their commands.
 # isort: off
-from mediadiff.cli import train, render, batch, prove, look, data
+from mediadiff.cli import train, render, batch, prove, look, data, bench
 from mediadiff.cli.app import app, main
 
-__all__ = ["app", "batch", "data", "look", "main", "prove", "render", "train"]
+__all__ = ["app", "batch", "bench", "data", "look", "main", "prove", "render", "train"]

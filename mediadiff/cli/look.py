@@ -14,9 +14,15 @@ from mediadiff.errors import MediaError
 @app.command()
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Media files.")],
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Draw what is seen and heard when: films with sound, up to 12.", show_default=False
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Show what media files hold: streams, rates, lengths, tags."""
+    """Show what media files hold: streams, rates, lengths, tags; and, in a picture, their timing."""
     from mediadiff.io.probe import probe
 
     failed = 0
@@ -28,6 +34,10 @@ def info(
             say(json, {"path": str(path), "error": error.cause}, [], f"mediadiff: {error}")
         else:
             say(json, found.to_dict(), found.lines())
+    if sheet is not None and not failed:
+        from mediadiff.evaluation.timing import sheet_of_files
+
+        say(json, {"event": "sheet", "file": str(sheet_of_files(files, sheet))}, [f"The sheet is {sheet}."])
     return 2 if failed else 0
 
 

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 @app.command()
 def render(
     source: Annotated[
-        str, typer.Argument(metavar="RECIPE_OR_MODEL", help="A recipe, a model's folder, or a shipped model.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="RECIPE_OR_MODEL",
+            help="A recipe, a model's folder, or a shipped model. [default: bounce]",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for the clips.", show_default=False)] = None,
     num: Annotated[int | None, typer.Option(help="How many clips. [default: 1]", show_default=False)] = None,
     label: Annotated[
@@ -67,12 +72,14 @@ def render(
     json: Json = False,
 ) -> int:
     """Render clips from a model into files LABEL-INDEX.EXT."""
+    from mediadiff.model import default
+
     sampling = {"steps": steps, "sampler": sampler, "guidance": guidance}
     flags: dict[str, Any] = {"num": num, "label": label, "caption": caption, "seconds": seconds, "seed": seed}
     flags |= {"first": first, "given_video": given_video, "given_audio": given_audio, "given": given, "keep": keep}
     flags |= {"from": from_, "strength": strength, "loop": loop or None}
     flags["format"] = format.removeprefix(".") if format else None
-    wanted = _render_recipe(source, flags, sampling)
+    wanted = _render_recipe(source or default(), flags, sampling)
     folder = out or (Path(wanted.out) if wanted.out else None)
     if folder is None:
         raise UsageError("where should the clips go? Name a folder: --out DIR")

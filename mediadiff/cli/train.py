@@ -1,4 +1,4 @@
-"""Commands that make models: train, distill, evaluate, compare, doctor."""
+"""Commands that make models: train, distill, export, evaluate, compare, doctor."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def train(
         print("The recipe, the data and the network fit together; nothing was trained.")
     else:
         print(f"The model is in {folder}. Render clips with: mediadiff render {folder} --out clips")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A training's folder, or any model's.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the model.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="name=NAME and sampling settings, such as sampling.guidance=2."),
+    ] = None,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Keep the early snapshot, for autoguidance.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the model that one ships: weights in bfloat16, model.json, and a card if there is none."""
+    from mediadiff.export import LARGE_MB, export
+
+    made = export(model, out, changes or (), snapshot)
+    card = "new: add whose data it is, its licence, and figures" if made.new_card else "kept as it was"
+    lines = [f"{made.folder}: {', '.join(made.files)}; {made.megabytes:.1f} MB", f"The card README.md is {card}."]
+    if made.megabytes > LARGE_MB:
+        said = f"warning: above {LARGE_MB:g} MB, a model is large for one that comes with a checkout"
+        lines.append(said + ("; without --snapshot it is smaller" if snapshot else ""))
+    say(json, {"event": "exported", **made.to_dict(), "large": made.megabytes > LARGE_MB}, lines)
 
 
 @app.command()
@@ -92,18 +115,32 @@ def evaluate(
         float | None, typer.Option(help="How strongly to follow the label; 1 is plain.", show_default=False)
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw real clips above rendered ones.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Draw real clips above rendered ones, or when each is seen and heard.",
+            show_default=False,
+        ),
     ] = None,
+    tasks: Annotated[
+        bool, typer.Option("--tasks", help="Try every task of a model of sound and picture on real test clips.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a model: rendered clips beside real ones, recognised, compared, searched for copies."""
     from mediadiff.console import reporting
-    from mediadiff.measure import measure
+    from mediadiff.measure import measure, measure_tasks
     from mediadiff.model import load
 
+    if tasks and sheet:
+        raise UsageError("--sheet draws what is measured without --tasks: leave one of the two out")
     loaded = load(model)
     with reporting(json) as report:
-        found = measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
+        found = (
+            measure_tasks(loaded, data, num, seed, steps, sampler, guidance, report)
+            if tasks
+            else measure(loaded, data, num, seed, steps, sampler, guidance, sheet, report)
+        )
     say(json, {"event": "evaluated", **found.to_dict()}, [found.text()])
 
 

@@ -50,6 +50,8 @@ class Report:
     """Names (or rows of the table) and reasons."""
     left_out: tuple[tuple[str, str], ...] = ()
     """Files that the settings leave out on purpose."""
+    ignored: tuple[tuple[str, str], ...] = ()
+    """Files that belong in a folder of media and are none: a README, a licence."""
     warnings: tuple[str, ...] = ()
     """What is odd about the folder as a whole."""
     sees: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class Report:
         """The report in words: a line for every file, then warnings, then a summary."""
         lines = [file.line() for file in self.accepted]
         lines += [f"left out  {name}: {reason}" for name, reason in self.left_out]
+        lines += [f"ignored   {name}: {reason}" for name, reason in self.ignored]
         lines += [f"refused   {name}: {reason}" for name, reason in self.refused]
         lines += [f"warning   {text}" for text in (*self._odd_files(), *self.warnings)]
         lines += [
@@ -94,7 +97,8 @@ class Report:
         return lines + [f"note: {text}" for text in self.notes]
 
     def _left(self) -> str:
-        return f", {len(self.left_out)} left out by the settings" if self.left_out else ""
+        left_out = f", {len(self.left_out)} left out by the settings" if self.left_out else ""
+        return left_out + (f", {len(self.ignored)} ignored" if self.ignored else "")
 
     def _odd_files(self) -> list[str]:
         by_text: dict[str, list[str]] = defaultdict(list)
@@ -146,11 +150,15 @@ def examine(
         loss = symptoms.round_trip([item.path for item in found.items if item.name in kept], domains, settings.keep)
         warnings += [text for text, is_lost in loss if is_lost]
         notes = [text for text, is_lost in loss if not is_lost] + notes
+    left_out, ignored = (
+        tuple((_name(one.path, found.folder), one.reason) for one in group) for group in (found.left_out, found.ignored)
+    )
     return Report(
         str(found.folder),
         tuple(accepted),
         tuple(sorted(refused)),
-        tuple((_name(refusal.path, found.folder), refusal.reason) for refusal in found.left_out),
+        left_out,
+        ignored,
         tuple(warnings),
         tuple(sees),
         labels,

@@ -21,6 +21,9 @@ from mediadiff.errors import MediaError, UsageError
 
 Split = Literal["train", "test"]
 
+_PAPER = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation)([^a-z].*)?", re.IGNORECASE | re.DOTALL)
+_PAPER_ENDINGS = ("", ".md", ".txt", ".rst", ".html", ".pdf", ".cff")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -46,13 +49,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Scan:
-    """All files of a folder, sorted by name: used, refused, or left out because the settings ask for it."""
+    """All files of a folder, sorted by name: used, refused, left out because the settings ask for it, or ignored."""
 
     settings: DataSettings
     folder: Path
     items: tuple[Item, ...]
     refused: tuple[Refusal, ...]
     left_out: tuple[Refusal, ...] = ()
+    ignored: tuple[Refusal, ...] = ()
+    """What belongs in a folder of media and is none: a README, a licence."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -77,12 +82,16 @@ def scan(settings: DataSettings) -> Scan:
     items: list[Item] = []
     fields: dict[str, Mapping[str, str]] = {}
     left_out: list[Refusal] = []
+    ignored: list[Refusal] = []
     seen = set()
     for path in _files(folder, refused):
         if table and path == table:
             continue
         name = path.relative_to(folder).as_posix()
         seen.add(name)
+        if name not in rows and is_paper(path.name):
+            ignored.append(Refusal(path, "words about the media"))
+            continue
         try:
             _check(path, folder)
             found = _fields(path, name, settings, rows if table else None, matcher)
@@ -100,7 +109,8 @@ def scan(settings: DataSettings) -> Scan:
     items.sort(key=lambda item: item.name)
     _check_include(settings, items, left_out)
     items = _split(settings.test, items, fields)
-    return Scan(settings, folder, tuple(items), tuple(sorted(refused, key=lambda r: str(r.path))), tuple(left_out))
+    refused.sort(key=lambda refusal: str(refusal.path))
+    return Scan(settings, folder, tuple(items), tuple(refused), tuple(left_out), tuple(ignored))
 
 
 def _generated(settings: DataSettings, bounce: BounceSettings) -> Scan:
@@ -123,6 +133,12 @@ def resolve(folder: str) -> Path:
         what = "is a file, not a folder" if path.exists() else "does not exist"
         raise UsageError(f"the data folder {path} {what}; put the folder that holds your media there")
     return path
+
+
+def is_paper(name: str) -> bool:
+    """Whether a file of this name tells of the media beside it, as `README.md` and `LICENSE` do."""
+    path = Path(name)
+    return path.suffix.lower() in _PAPER_ENDINGS and _PAPER.fullmatch(path.stem) is not None
 
 
 def natural(name: str) -> tuple[tuple[tuple[bool, int, str], ...], str]:

@@ -78,31 +78,5 @@ class Framing(Domain):
         z = z * (window.sum() / 2)
         return torch.istft(z, self.n_fft, self.hop, window=window, center=True, length=z.shape[-1] * self.hop)
 
-    def transform_around(self, samples: torch.Tensor) -> torch.Tensor:
-        """`transform` where the last sample lies beside the first: to roll the samples by steps is to roll it."""
-        import torch
-
-        window, half = torch.hann_window(self.n_fft), self.n_fft // 2
-        ring = torch.cat([samples[:, -half:], samples, samples[:, :half]], dim=1)
-        frames = ring.unfold(1, self.n_fft, self.hop)[:, : samples.shape[1] // self.hop]
-        return torch.fft.rfft(frames * window).transpose(1, 2) * (2 / window.sum())
-
-    def inverse_around(self, z: torch.Tensor) -> torch.Tensor:
-        """The way back of `transform_around`."""
-        import torch
-
-        window = torch.hann_window(self.n_fft)
-        pieces = -(-self.n_fft // self.hop)
-
-        def overlapped(frames: torch.Tensor) -> torch.Tensor:
-            # Piece after piece of every frame at once, so that each sample is summed in the same order.
-            rows = torch.nn.functional.pad(frames, (0, pieces * self.hop - self.n_fft)).unflatten(-1, (pieces, -1))
-            ring = torch.stack([rows[:, :, i].roll(i, dims=1) for i in range(pieces)]).sum(0)
-            return ring.flatten(1).roll(-(self.n_fft // 2), dims=1)
-
-        frames = torch.fft.irfft(z.transpose(1, 2) * (window.sum() / 2), self.n_fft) * window
-        weight = (window**2).expand(1, z.shape[-1], self.n_fft)
-        return overlapped(frames) / overlapped(weight)
-
     def sound(self, samples: torch.Tensor) -> Sound:
         return Sound(samples.float().contiguous().numpy(), self.sample_rate)

@@ -23,6 +23,7 @@ from mediadiff.evaluation.levels import levels
 from mediadiff.evaluation.real import read_real, round_trip
 from mediadiff.evaluation.report import Column, Evaluation, Level, Section, Synchrony
 from mediadiff.evaluation.sync import agreement, shuffled
+from mediadiff.evaluation.timing import timing_sheet
 from mediadiff.evaluation.views import PictureView, SoundView, View, picture_of, sound_of
 from mediadiff.rng import numpy_generator
 
@@ -92,13 +93,24 @@ def evaluate(
 
 
 def side_by_side(real: Sequence[Clip], rendered: Sequence[Clip], path: Path) -> Path:
-    """Draws up to four real clips of each label above as many rendered ones; up to twelve labels."""
+    """Draws up to four real clips of each label above as many rendered ones; up to twelve labels.
+
+    Of clips with sound and moving picture it draws the timing of two real ones and of four rendered ones.
+    """
+    timed = [[clip for clip in clips if _is_heard_and_seen(clip)] for clips in (real, rendered)]
+    if all(timed):
+        titled = zip(("real", "rendered"), timed, (2, 4), strict=True)
+        return timing_sheet([(_titled(what, clip), clip) for what, some, n in titled for clip in some[:n]], path)
     rows = []
     for label in sorted({clip.label or "" for clip in rendered})[:12]:
         for title, clips in (("real", real), ("rendered", rendered)):
             found = [clip for clip in clips if (clip.label or "") == label][:4]
             rows.append(plots.Row(f"{title} {label}".strip(), found))
     return plots.sheet([row for row in rows if row.clips], path)
+
+
+def _titled(what: str, clip: Clip) -> str:
+    return f"{what}, {clip.label}" if clip.label else what
 
 
 def draw(one: Sequence[Clip], other: Sequence[Clip], *key: int | str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -208,9 +220,12 @@ def _synchrony(sets: Mapping[str, Sequence[Clip]], is_bounce: bool, seed: int) -
     if min(map(len, sets.values())) < 2:
         return {}
     sets["rendered, sounds shuffled"] = shuffled(sets["rendered"], seed)
-    return {
-        name: Synchrony(agreement(clips), seen_and_heard(clips) if is_bounce else None) for name, clips in sets.items()
-    }
+    return {name: synchrony_of(clips, is_bounce) for name, clips in sets.items()}
+
+
+def synchrony_of(clips: Sequence[Clip], is_bounce: bool) -> Synchrony:
+    """How sound and picture of these clips go together; impacts too, where they show bouncing balls."""
+    return Synchrony(agreement(clips), seen_and_heard(clips) if is_bounce else None)
 
 
 def _is_heard_and_seen(clip: Clip) -> bool:

@@ -66,6 +66,13 @@ def turns(picture: Picture) -> list[Turn]:
     ]
 
 
+def shows_balls(picture: Picture) -> bool:
+    """Whether a picture is one of bouncing balls: most of it is their background, and there is a ball in it."""
+    away = picture.frames.astype(np.float32) - BACKGROUND
+    is_empty = np.square(away).sum(-1) < DIM**2
+    return bool(is_empty.mean() > 0.5) and bool(paths(picture))
+
+
 def paths(picture: Picture) -> list[Path]:
     """The balls of a picture and where they are; a frame that hides too much of a ball is left out of its path."""
     count, height, width = picture.frames.shape[:3]

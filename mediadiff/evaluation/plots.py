@@ -79,7 +79,7 @@ def loss_by_level(log: str | Path, path: str | Path) -> Path:
     axes.set(xscale="log", xlabel="noise level sigma", ylabel="loss", title="Loss by noise level")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return _save_figure(figure, path)
+    return save_figure(figure, path)
 
 
 def decibels(sound: Sound) -> np.ndarray:
@@ -182,7 +182,8 @@ def _text_width(text: str) -> int:
     return math.ceil(_font().getlength(_plain(text)))
 
 
-def _save_figure(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure of matplotlib as a PNG, whole or not at all; returns the path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     data = io.BytesIO()

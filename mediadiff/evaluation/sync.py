@@ -50,19 +50,28 @@ def av_align(clip: Clip) -> float | None:
     AV-Align (Yariv et al., arXiv 2309.16429) with `motion` for its optical flow, and each onset and peak matched once.
     None where there is nothing to match.
     """
-    from librosa.onset import onset_detect
-
-    sound, picture = sound_of(clip), picture_of(clip)
-    strength = onset_strength(sound)
-    heard: list[float] = []
-    if strength.any():
-        heard = onset_detect(onset_envelope=strength, sr=1 / STEP, hop_length=1, units="time").tolist()
-    change = motion(picture)
-    rate = float(picture.rate)
-    seen = [(i + 0.5) / rate for i in peaks(change, max(change.mean() + change.std() / 2, 1e-6), 2)]
-    both = len(matches(seen, heard, 1 / rate))
+    seen, heard = changes(picture_of(clip)), onsets(sound_of(clip))
+    both = len(matches(seen, heard, 1 / float(picture_of(clip).rate)))
     union = len(seen) + len(heard) - both
     return both / union if union else None
+
+
+def onsets(sound: Sound) -> list[float]:
+    """The seconds at which something begins in the sound, by librosa."""
+    from librosa.onset import onset_detect
+
+    strength = onset_strength(sound)
+    if not strength.any():
+        return []
+    found: list[float] = onset_detect(onset_envelope=strength, sr=1 / STEP, hop_length=1, units="time").tolist()
+    return found
+
+
+def changes(picture: Picture) -> list[float]:
+    """The seconds at which the motion changes suddenly: the peaks of `motion`, each in the middle of its frame."""
+    change = motion(picture)
+    least = max(change.mean() + change.std() / 2, 1e-6)
+    return [(i + 0.5) / float(picture.rate) for i in peaks(change, least, 2)]
 
 
 def offset(clips: Sequence[Clip]) -> tuple[float, float]:

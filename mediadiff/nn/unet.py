@@ -21,6 +21,9 @@ from mediadiff.nn.layers import Block, Down, HeightWidth, Layout, TimeHeight, Up
 from mediadiff.nn.settings import NetworkSettings
 
 Streams = Mapping[str, Tensor]
+PLACE = 0.3
+"""Of what a cell holds at the start of training, how strongly it is told where it lies: a condition can choose among
+places (a pitch, say) only where places differ."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,8 @@ class StreamLevels(nn.Module):
             if flat
             else (shape.height // height, shape.width // width, channels[0])
         )
-        self.origin = nn.Parameter(torch.zeros(outer))
-        self.place = nn.Parameter(torch.zeros(inner[0] * inner[1], channels[-1]))
-        nn.init.normal_(self.place, std=0.02)
+        self.origin = nn.Parameter(PLACE * torch.randn(outer))
+        self.place = nn.Parameter(PLACE * torch.randn(inner[0] * inner[1], channels[-1]))
         sizes = range(len(channels))
         self.down = nn.ModuleList(Level(channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes)
         self.up = nn.ModuleList(
@@ -244,7 +246,9 @@ class UNet(nn.Module):
             return lambda name: always
         each = [self.condition(c)[:, None] for c in condition.conditions]
         shares = condition.shares
-        return lambda name: torch.stack([s[name][..., None] * e for s, e in zip(shares, each, strict=True)]).sum(0)
+        # The shares are float32; what is asked for is in the network's own kind of numbers.
+        parts = list(zip(shares, each, strict=True))
+        return lambda name: torch.stack([s[name][..., None].to(e.dtype) * e for s, e in parts]).sum(0)
 
     def _told(self, inner: dict[str, Inner], circular: bool) -> dict[str, Inner]:
         """The same, each stream having heard what every other one holds at each of its moments."""

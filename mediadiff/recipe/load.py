@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,15 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     return _recipe(document, str(path), path.parent)
 
 
-def from_dict(data: Mapping[str, Any], source: str = "the recipe") -> Recipe:
-    """The recipe that `to_dict` gave, checked in full; paths are left as written. Raises RecipeError."""
-    return _recipe(Document(dict(data)), source, None)
+def from_dict(data: Mapping[str, Any], source: str = "the recipe", overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe that `to_dict` gave, changed by `overrides` and checked in full; paths are left as written.
+
+    Raises RecipeError.
+    """
+    document = Document(deepcopy(dict(data)))
+    for override in overrides:
+        _override(document, override)
+    return _recipe(document, source, None)
 
 
 def _content(path: Path) -> bytes:

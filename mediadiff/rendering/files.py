@@ -33,12 +33,16 @@ def render_files(
     begun = time.monotonic()
     files: list[str] = []
     failures: list[dict[str, Any]] = []
-    for group in micro_batches(orders):
-        since = time.monotonic()
-        first = group[0]
+
+    def attempted(generator: Generator, group: list[Order]) -> list[tuple[Order, Clip | Exception, float]]:
+        since, first = time.monotonic(), group[0]
         clips = list(generator.attempts([order.request for order in group], first.seconds, first.sampling))
         share = (time.monotonic() - since) / len(group)
-        for order, clip in zip(group, clips, strict=True):
+        return [(order, clip, share) for order, clip in zip(group, clips, strict=True)]
+
+    threads = max((order.sampling.threads for order in orders), default=1)
+    for attempts in generator.abreast(attempted, micro_batches(orders), threads):
+        for order, clip, share in attempts:
             path = out / order.file_name()
             try:
                 if isinstance(clip, Exception):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,11 +25,15 @@ from mediadiff.domains.base import Domain
 from mediadiff.errors import UsageError
 from mediadiff.nn.condition import Condition, Timeline
 from mediadiff.rendering import timeline
+from mediadiff.rendering.abreast import abreast, processors
 from mediadiff.rendering.given import notes
 from mediadiff.rendering.making import Making, task_of
 from mediadiff.rendering.request import Request
 from mediadiff.rendering.windows import Window, windows
 from mediadiff.rng import generator, normal
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Generator:
     """An early snapshot of the same training, for autoguidance."""
     longest: Fraction | None = None
     """The length that the model was trained at, in seconds: longer clips are made in windows of it. None: in one."""
+    check: Callable[[], object] = lambda: None
+    """Called before each evaluation of the network; what it raises ends the work."""
 
     @property
     def bf16(self) -> bool:
@@ -53,17 +60,34 @@ class Generator:
     def render(
         self, requests: Iterator[Request] | Sequence[Request], seconds: Fraction, sampling: SamplingSettings
     ) -> Iterator[Clip]:
-        """One clip for each request, in order, each `seconds` long.
+        """One clip for each request, in order, each `seconds` long; micro-batches are made side by side.
 
         A clip's bytes depend on its request and these settings alone: its noise is drawn from the key (seed, index,
         stream), and the network always sees `sampling.batch` clips, the last batch padded.
         """
         queue = iter(requests)
-        while group := list(islice(queue, sampling.batch)):
-            for clip in self.attempts(group, seconds, sampling):
+        groups = iter(lambda: list(islice(queue, sampling.batch)), [])
+
+        def made(generator: Generator, group: list[Request]) -> list[Clip | Exception]:
+            return list(generator.attempts(group, seconds, sampling))
+
+        for clips in self.abreast(made, groups, sampling.threads):
+            for clip in clips:
                 if isinstance(clip, Exception):
                     raise clip
                 yield clip
+
+    def abreast(self, work: Callable[[Generator, Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
+        """`work(generator, item)` for each item, in order, as many at the same time as processors allow.
+
+        `count` is the threads that one takes. The generator is this one, but gives up once nobody waits for the work.
+        """
+        at_once = max(1, processors() // count)
+        try:
+            yield from abreast(lambda item, check: work(replace(self, check=check), item), items, at_once)
+        finally:
+            # A thread that begins later takes the number that was set last, in whichever thread.
+            torch.set_num_threads(torch.get_num_threads())
 
     def attempts(
         self, group: Sequence[Request], seconds: Fraction, sampling: SamplingSettings
@@ -120,7 +144,13 @@ class Generator:
         around = {"circular": requests[0].loop}
         weak = self.weak and partial(self.weak, **around)
         at = timeline.middles(window, self.domains)
-        denoise = guided(partial(self.denoiser, **around), sampling, self._weight(requests, sampling, at), weak)
+
+        def strong(*seen: Any) -> dict[str, Tensor]:
+            self.check()
+            out: dict[str, Tensor] = self.denoiser(*seen, **around)
+            return out
+
+        denoise = guided(strong, sampling, self._weight(requests, sampling, at), weak)
         generators = [generator(r.seed, r.index, "sampler", *key) for r in requests]
         task = task_of(rows, window, packing)
         with threads(sampling.threads):

@@ -37,6 +37,7 @@ def save(folder: Path, trainer: Trainer) -> Path:
         aside / "state.json",
         {
             "clips": trainer.clips,
+            "seconds": round(trainer.seconds, 1),
             "slowdown": trainer.slowdown,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -84,6 +85,8 @@ def _load(path: Path, trainer: Trainer) -> None:
     _restore(trainer.optimizer, parts["optimizer"])
     trainer.snapshot = parts.get("snapshot")
     trainer.clips, trainer.slowdown = state["clips"], state["slowdown"]
+    # The first checkpoints did not say how long they took.
+    trainer.seconds = state.get("seconds", 0.0)
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -56,11 +56,13 @@ class Loop:
             # So that there is always something to roll back to.
             checkpoint.save(self.checkpoints, trainer)
         begun, first, pulse = time.monotonic(), trainer.clips, 0.0
+        last = begun
         while trainer.clips < settings.clips:
             before = trainer.clips
             outcome = trainer.step(self.batch(before // settings.batch))
             self._guard(outcome)
             now = time.monotonic()
+            trainer.seconds, last = trainer.seconds + now - last, now
             if now - pulse > PULSE or trainer.clips >= settings.clips:
                 pulse = now
                 speed = (trainer.clips - first) / (now - begun)

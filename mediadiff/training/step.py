@@ -58,7 +58,7 @@ def denoising(
 
 
 class Trainer:
-    """The state of training: weights, their average, the optimiser, and the number of clips seen."""
+    """The state of training: weights, their average, the optimiser, the clips seen and the time it took."""
 
     def __init__(
         self,
@@ -79,6 +79,8 @@ class Trainer:
         self.snapshot: dict[str, Tensor] | None = None
         """The average as it was early on, for autoguidance."""
         self.clips = 0
+        self.seconds = 0.0
+        """What it took to come here, in all runs together."""
         self.slowdown = 1.0
         """Falls when training had to be rolled back."""
 

@@ -106,10 +106,16 @@ def test_what_the_domains_make_up_is_told(tmp_path):
 def test_a_folder_without_a_recipe(tmp_path):
     save(tmp_path / "low" / "a.wav", tone(0.5))
     save(tmp_path / "high" / "b.mkv", Clip(tone(0.4), counting(4)))
+    (tmp_path / "notes.txt").write_text("words")
     (tmp_path / "README.txt").write_text("words")
     os.rename(tmp_path / "low" / "a.wav", os.path.join(os.fsencode(tmp_path), b"low", b"\xff\n.wav"))
     report = examine_folder(str(tmp_path))
-    assert report.exit_code == 2 and [name for name, _ in report.refused] == ["README.txt"]
+    assert report.exit_code == 2 and [name for name, _ in report.refused] == ["notes.txt"]
+    assert report.ignored == (("README.txt", "words about the media"),)
+    assert "ignored   README.txt: words about the media" in report.lines()
+    assert any(line.endswith(": 2 accepted, 1 refused, 1 ignored") for line in report.lines())
+    (tmp_path / "notes.txt").unlink()
+    assert examine_folder(str(tmp_path)).exit_code == 0
     assert report.labels == {"high": {"train": 1}, "low": {"train": 1}}
     assert [line.split(": ")[0] for line in report.lines()[:2]] == ["accepted  high/b.mkv", r"accepted  low/\xff\n.wav"]
     json.dumps(report.to_dict()).encode()
@@ -129,7 +135,7 @@ def test_real_clips(media_data):
 
 def test_every_nasty_file_is_accepted_or_refused(media_data):
     report = examine_folder(str(media_data / "nasty"))
-    told = {file.name for file in report.accepted} | {name for name, _ in report.refused}
+    told = {file.name for file in report.accepted} | {name for name, _ in (*report.refused, *report.ignored)}
     folder = media_data / "nasty"
     assert told == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert all(reason for _, reason in report.refused)

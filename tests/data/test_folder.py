@@ -212,8 +212,25 @@ def test_real_folders(media_data):
     assert (len(digits.items), digits.refused, digits.labels) == (3000, (), tuple("0123456789"))
     assert sum(item.split == "test" for item in digits.items) == 300
     scenes = scan(DataSettings(str(media_data / "clips"), label="folder", test={"last": 0.2}))
-    assert (len(scenes.items), sorted(reasons(scenes))) == (123, ["LICENSE", "README.txt"])
+    assert (len(scenes.items), scenes.refused) == (123, ())
+    assert [paper.path.name for paper in scenes.ignored] == ["LICENSE", "README.txt"]
     sounds = scan(DataSettings(str(media_data / "env"), table="MANIFEST.csv"))
     assert (len(sounds.items), len(sounds.labels), sounds.refused) == (329, 169, ())
     faces = scan(DataSettings(str(media_data / "grid"), table="labels.csv", columns={"caption": "text"}))
     assert faces.items[0].caption == "bin blue at f two now"
+
+
+def test_words_about_the_media_are_ignored_and_said(tmp_path):
+    papers = ["LICENCE.md", "LICENSE", "README", "readme-2.TXT", "sub/CITATION.cff", "sub/README.md"]
+    media = ["README.wav", "licensed.txt", "readme.json"]
+    for name in [*papers, *media]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("words")
+    found = scan(DataSettings(str(tmp_path)))
+    assert sorted(paper.path.relative_to(tmp_path).as_posix() for paper in found.ignored) == papers
+    assert [item.name for item in found.items] == ["README.wav", "licensed.txt", "readme.json"]
+    # What the table names is wanted, whatever it is called.
+    (tmp_path / "table.csv").write_text("file,label\nREADME,a\n")
+    found = scan(DataSettings(str(tmp_path), table="table.csv"))
+    assert [item.name for item in found.items] == ["README"]
+    assert "README" not in [paper.path.name for paper in found.ignored]

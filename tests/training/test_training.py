@@ -105,6 +105,24 @@ def test_stopped_and_resumed_twice_it_ends_with_the_same_weights(unbroken, folde
         build.train(recipe, tmp_path / "other", resume=True)
 
 
+def test_the_time_of_all_runs_is_added_up(folder, tmp_path):
+    recipe, run = tiny_recipe(folder=folder), tmp_path / "run"
+    with pytest.raises(Stop):
+        build.train(recipe, run, report=stop_at(40))
+    note = checkpoint.everything(run / "checkpoints")[-1] / "state.json"
+    state = json.loads(note.read_text())
+    assert 0 < state["seconds"] < 60
+    # One from before this was written down counts as none.
+    note.write_text(json.dumps({name: value for name, value in state.items() if name != "seconds"}))
+    with pytest.raises(Stop):
+        build.train(recipe, run, resume=True, report=stop_at(40))
+    note.write_text(json.dumps(state | {"seconds": 1000.0}))
+    start = time.monotonic()
+    build.train(recipe, run, resume=True)
+    trained = json.loads((run / "model.json").read_text())["trained"]
+    assert trained["clips"] == 96 and 1000 < trained["seconds"] <= 1000.1 + time.monotonic() - start
+
+
 def test_another_recipe_or_other_media_are_not_taken_for_the_same_training(folder, tmp_path):
     with pytest.raises(Stop):
         build.train(tiny_recipe(folder=folder), tmp_path / "run", report=stop_at(40))

@@ -1,0 +1,84 @@
+"""The model that one ships: what rendering needs of a training's folder, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mediadiff.card import card
+from mediadiff.errors import UsageError
+from mediadiff.io.files import write_text
+from mediadiff.model import describe, save_model
+
+LARGE_MB = 16.0
+"""Megabytes (10^6 bytes) above which a model is large for one that comes with a checkout."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model: its folder, its files with their bytes, and whether its card is a new one."""
+
+    folder: Path
+    files: dict[str, int]
+    new_card: bool
+
+    @property
+    def megabytes(self) -> float:
+        """The size of all its files, in 10^6 bytes."""
+        return sum(self.files.values()) / 1e6
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {"model": str(self.folder), "files": self.files, "megabytes": self.megabytes, "new_card": self.new_card}
+
+
+def export(model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: bool = False) -> Exported:
+    """Writes a model's weights in bfloat16, its `model.json` and, where there is none, its card README.md to `out`.
+
+    `changes` are `name=NAME` and sampling settings such as `sampling.guidance=2`; all else is what the weights were
+    trained by. The early snapshot for autoguidance comes along if `snapshot` asks for it. Weights that are bfloat16
+    already keep their bytes. UsageError for what cannot be had, RecipeError for a wrong change, ModelError for a model
+    that is damaged.
+    """
+    from mediadiff.diffusion.streams import Standard
+    from mediadiff.io.tensors import load_tensors
+    from mediadiff.recipe import TrainRecipe, from_dict
+
+    for change in changes:
+        name = change.partition("=")[0]
+        if name != "name" and not name.startswith("sampling."):
+            raise UsageError(
+                f"export changes the name and sampling settings (name=NAME, sampling.guidance=2); got {change!r}: "
+                "all else is what the weights were trained by"
+            )
+    known = describe(model)
+    if out.resolve() == known.folder.resolve():
+        raise UsageError(f"{out} is the model itself; name another folder: --out DIR")
+    if (out / "run.json").exists() or (out / "checkpoints").exists():
+        raise UsageError(f"{out} holds a training, which an export would write over; name another folder: --out DIR")
+    recipe = from_dict(known.recipe.to_dict(), str(known.folder), changes)
+    assert isinstance(recipe, TrainRecipe)
+    if snapshot and "snapshot" not in known.hashes:
+        raise UsageError(f"{known.folder} has no early snapshot: leave --snapshot out")
+    if recipe.sampling.autoguidance != 1 and not snapshot:
+        said = f"sampling.autoguidance is {recipe.sampling.autoguidance:g}, which needs the early snapshot"
+        raise UsageError(f"{said}: add --snapshot, or sampling.autoguidance=1")
+    parts = ["model", "snapshot"] if snapshot else ["model"]
+    tensors = {part: load_tensors(known.folder / f"{part}.safetensors", known.hashes[part]) for part in parts}
+    standards, scalars = (
+        {name: Standard(**values) for name, values in group.items()} for group in (known.standards, known.scalars)
+    )
+    weights, weak = tensors["model"], tensors.get("snapshot")
+    save_model(out, recipe, known.labels, standards, scalars, weights, weak, known.trained)
+    if not snapshot:
+        # Of an earlier export into this folder.
+        (out / "snapshot.safetensors").unlink(missing_ok=True)
+    new_card = not (out / "README.md").exists()
+    names = [*(f"{part}.safetensors" for part in parts), "model.json", "README.md"]
+    if new_card:
+        megabytes = sum((out / f"{part}.safetensors").stat().st_size for part in parts) / 1e6
+        count = sum(tensor.numel() for tensor in weights.values())
+        write_text(out / "README.md", card(describe(out), count, megabytes))
+    return Exported(out, {name: (out / name).stat().st_size for name in names}, new_card)
