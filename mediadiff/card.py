@@ -29,6 +29,11 @@ def card(model: Model, weights: int, megabytes: float) -> str:
         "Drawn by": f"{sampling.steps} steps of `{sampling.sampler}`, guidance {_guidance(sampling.guidance)}, unless "
         "asked otherwise.",
     }
+    if teacher := model.trained.get("teacher"):
+        facts["Student of"] = (
+            f"`{teacher['name']}`, whose weights have the sha256 `{teacher['sha256']}`; guidance "
+            f"{_guidance(teacher['guidance'])} is in it."
+        )
     if model.labels:
         shown = ", ".join(map(_word, model.labels[:_MOST_LABELS]))
         more = f" and {len(model.labels) - _MOST_LABELS} more" if len(model.labels) > _MOST_LABELS else ""

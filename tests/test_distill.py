@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mediadiff import build, cli
+from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
 from mediadiff.distill import distill, new_trainer, student_of
@@ -88,11 +89,13 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     assert document["trained"]["teacher"] == {
         "name": "tiny", "sha256": source.sha256, "guidance": 2.0, "guidance_low": 0.0, "guidance_high": 10.0,
     }  # fmt: skip
-    assert document["trained"]["consistency"]["stages"] == 4 and set(document["sha256"]) == {"model"}
+    assert document["trained"]["consistency"]["stages"] == 5 and set(document["sha256"]) == {"model"}
     before, after = load_tensors(teacher / "model.safetensors", source.sha256), weights(out)
     assert before.keys() == after.keys() and any(not torch.equal(before[n], after[n]) for n in before)
     assert {"data", "network", "start", "step", "end", "levels"} <= {event["event"] for event in events}
     assert len(list((out / "previews").glob("*/*.wav"))) == 8
+    said = f"- **Student of** `tiny`, whose weights have the sha256 `{source.sha256}`; guidance 2 is in it."
+    assert said in card(model, 1, 1.0)
     made = build.render(model, tmp_path / "clips", num=2, label="a")
     assert (made["done"], made["failed"]) == (2, 0)
     assert cli.main(["replay", str(tmp_path / "clips" / "a-000000.wav"), "--model", str(out)]) == 0
@@ -114,7 +117,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unbroken, teacher, tm
     with pytest.raises(UsageError, match="another recipe .teacher differ"):
         distill(recipe_of(teacher, guidance=3.0), tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="another recipe .consistency differ"):
-        distill(recipe_of(teacher, consistency={"q": 2.0}), tmp_path / "run", resume=True)
+        distill(recipe_of(teacher, consistency={"q": 3.0}), tmp_path / "run", resume=True)
     distill(recipe_of(teacher), tmp_path / "run", resume=True)
     one, other = weights(tmp_path / "run"), weights(unbroken[0])
     assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)

@@ -183,7 +183,7 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
     loss = Consistency(ConsistencySettings(), untouched, PLAIN)
     total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), 0.9)
     assert float(total) == 0 and float(errors["a"].max()) == 0
-    assert sorted(seen) == pytest.approx([80 * (1 - 1 / 256), 80.0])
+    assert sorted(seen) == pytest.approx([80 * (1 - 1 / 32), 80.0])
 
 
 class Perceptron(torch.nn.Module):
