@@ -18,7 +18,10 @@ from tests.tiny import BOTH, PICTURE, SOUND, tiny_model
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("model"), BOTH)
+    model = tiny_model(tmp_path_factory.mktemp("model"), BOTH)
+    # In bfloat16 a sum may be rounded otherwise where a cell lies elsewhere in memory.
+    model.generator.denoiser.network.float()
+    return model
 
 
 def test_rolling_the_noise_rolls_the_clip(model, monkeypatch):
@@ -30,12 +33,13 @@ def test_rolling_the_noise_rolls_the_clip(model, monkeypatch):
 
     monkeypatch.setattr(generator, "normal", rolled)
     turned = next(model.render(label="a", loop=True, guidance=2.0))
-    assert np.array_equal(turned.picture.frames, np.roll(still.picture.frames, 2, axis=0))
+    apart = np.abs(turned.picture.frames.astype(int) - np.roll(still.picture.frames, 2, axis=0))
+    assert apart.max() <= 1 and apart.mean() < 0.01  # a value that lies between two levels
     np.testing.assert_allclose(turned.sound.samples, np.roll(still.sound.samples, 1024, axis=1), atol=1e-5)
     line = next(model.render(label="a", guidance=2.0))
     monkeypatch.setattr(generator, "normal", normal)
     other = np.roll(next(model.render(label="a", guidance=2.0)).picture.frames, 2, axis=0)
-    assert not np.array_equal(line.picture.frames, other)
+    assert np.abs(line.picture.frames.astype(int) - other).mean() > 1
 
 
 def test_a_loop_of_sound_closes_where_a_line_does_not(tmp_path):
