@@ -191,6 +191,10 @@ class UNet(nn.Module):
                 "the innermost channels are a multiple of twice the heads; "
                 f"got {settings.channels[-1]} and {settings.heads}"
             )
+        for count in settings.channels:
+            # As `norm` groups them.
+            if count % max(1, count // 16):
+                raise UsageError(f"above 32, channels are multiples of 16; got {count}: try {max(1, count // 16) * 16}")
         embedding = max(128, 2 * settings.channels[0])
         self.dense = linear(embedding, embedding)
         self.condition = ConditionEncoder(embedding, labels, caption, scalars)

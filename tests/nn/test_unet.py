@@ -80,6 +80,8 @@ def test_sizes_that_do_not_halve_are_refused_with_the_multiple():
         network({"sound": SOUND})(*inputs({"sound": SOUND}, {"sound": 12}))
     with pytest.raises(UsageError, match="twice the heads"):
         UNet({"sound": SOUND}, NetworkSettings(channels=(8, 18), heads=4))
+    with pytest.raises(UsageError, match="above 32, channels are multiples of 16; got 88: try 80"):
+        UNet({"sound": SOUND}, NetworkSettings(channels=(8, 88), heads=2))
 
 
 @torch.no_grad()
