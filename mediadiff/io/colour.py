@@ -40,12 +40,19 @@ def words(frame: Any, metadata: Mapping[str, str]) -> str:
     return ", ".join(parts)
 
 
-def to_rgb(frame: Any, height: int, width: int) -> np.ndarray:
+def converter() -> Any:
+    """What `to_rgb` converts the frames of one picture with: its tables are made once, not for every frame."""
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
+def to_rgb(frame: Any, height: int, width: int, converter: Any) -> np.ndarray:
     """The decoded frame as RGB uint8 `[height, width, 3]`, scaled by area; what can be seen through is over black."""
     frame.colorspace = matrix(frame)
     if has_alpha(frame):
         frame = _over_black(frame)
-    return _convert(frame, "rgb24", height, width).to_ndarray()
+    return _convert(frame, "rgb24", height, width, converter).to_ndarray()
 
 
 def from_rgb(frame: np.ndarray, pixel_format: str) -> Any:
@@ -55,7 +62,7 @@ def from_rgb(frame: np.ndarray, pixel_format: str) -> Any:
 
     source = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
     if not pixel_format.startswith("yuv"):
-        return _convert(source, pixel_format, source.height, source.width)
+        return _convert(source, pixel_format, source.height, source.width, converter())
     return source.reformat(
         format=pixel_format,
         src_color_range=FULL,
@@ -69,18 +76,18 @@ def from_rgb(frame: np.ndarray, pixel_format: str) -> Any:
 def _over_black(frame: Any) -> Any:
     import av
 
-    rgba = _convert(frame, "rgba", frame.height, frame.width).to_ndarray()
+    rgba = _convert(frame, "rgba", frame.height, frame.width, converter()).to_ndarray()
     seen = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
     return av.VideoFrame.from_ndarray(seen.astype(np.uint8), format="rgb24")
 
 
-def _convert(frame: Any, pixel_format: str, height: int, width: int) -> Any:
+def _convert(frame: Any, pixel_format: str, height: int, width: int, converter: Any) -> Any:
     from av.video.reformatter import Interpolation
 
     is_smaller = height < frame.height or width < frame.width
     scaling = Interpolation.AREA if is_smaller else Interpolation.BICUBIC
-    return frame.reformat(
-        width, height, pixel_format, dst_color_range=FULL, interpolation=int(scaling) | _precise(), threads=1
+    return converter.reformat(
+        frame, width, height, pixel_format, dst_color_range=FULL, interpolation=int(scaling) | _precise(), threads=1
     )
 
 

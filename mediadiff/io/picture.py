@@ -30,10 +30,10 @@ def read_picture(
     height, width = size or info.size
     limits.check(media.path, "pixels", height * width)
     wanted = None if max_seconds is None else max(1, int(max_seconds * target_rate))
-    kept, count, shown, rgb = bytearray(), 0, None, b""
+    kept, count, shown, rgb, converter = bytearray(), 0, None, b"", colour.converter()
     for frame in on_grid(_timed(media, info, limits), target_rate, media.origin, info.is_still):
         if frame is not shown:
-            shown, rgb = frame, _draw(media.path, frame, info, (height, width), limits).tobytes()
+            shown, rgb = frame, _draw(media.path, frame, info, (height, width), limits, converter).tobytes()
         kept += rgb
         count += 1
         limits.check(media.path, "kept_bytes", len(kept))
@@ -91,9 +91,9 @@ def _timed(media: MediaInfo, info: PictureInfo, limits: Limits) -> Iterator[tupl
             yield start, start + length, frame
 
 
-def _draw(path: str, frame: Any, info: PictureInfo, target: Size, limits: Limits) -> np.ndarray:
+def _draw(path: str, frame: Any, info: PictureInfo, target: Size, limits: Limits, converter: Any) -> np.ndarray:
     """The frame as it is shown, scaled to cover `target` and cropped to it from the middle."""
     scaled = cover(info.geometry.shown(frame.height, frame.width), target)
     limits.check(path, "pixels", scaled[0] * scaled[1])
-    rgb = colour.to_rgb(frame, *info.geometry.stored(scaled))
+    rgb = colour.to_rgb(frame, *info.geometry.stored(scaled), converter)
     return centre(info.geometry.turn(rgb), target)
