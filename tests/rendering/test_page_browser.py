@@ -164,6 +164,8 @@ def test_failures_and_what_tries_them_again_are_read_first(visit, batch):
         "2 × timeout, the first of them",
     ]
     page.get_by_text("failed 4").click()
+    for clip in ("#clip-16", "#clip-5"):
+        page.locator(clip).scroll_into_view_if_needed()  # what is not near the window is not laid out
     assert f"timeout it took over 60 s {HOSTILE}" in page.inner_text("#clip-16")
     assert "not finite NaN in the sound" in page.inner_text("#clip-5")
     assert page.title() == "Forty clips"
