@@ -94,6 +94,8 @@ def measure_tasks(
             f"{model.name} makes {' and '.join(model.recipe.streams)} alone: there are no tasks to compare"
         )
     num = 100 if num is None else num
+    if num < 2:
+        raise UsageError(f"an evaluation needs two clips or more; got --num {num}")
     settings = real_data(model, data)
     real = read_real(settings, model.recipe.streams, model.seconds, model.labels).test
     real = [clip for clip in real if clip.sound is not None and clip.picture is not None][:num]

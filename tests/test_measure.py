@@ -133,3 +133,8 @@ def test_every_task_is_tried_on_real_clips(tmp_path: Path, monkeypatch: pytest.M
 def test_a_model_of_one_stream_has_no_tasks(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tiny makes sound alone: there are no tasks to compare"):
         measure_tasks(tiny_model(tmp_path / "model"))
+
+
+def test_no_clips_are_no_evaluation_of_tasks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs two clips or more; got --num 0"):
+        measure_tasks(tiny_model(tmp_path / "model", BOTH), num=0)
