@@ -76,14 +76,15 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
 
     # What is loaded at the first clip is a matter of cold starts.
     render()
+    calls = watch.calls
     watch.spent.clear()
     with threads(sampling.threads):
         before = peak(generator.bf16, budget / 20)
     files = timed(render, budget)
     network = watch.spent["network"] / (files.runs + 1)
     spent = dict(watch.spent)
-    # Decoding multiplies next to no matrices: what is counted is the network's.
-    flops = count(render).flops
+    # A counter sees its own thread only, and micro-batches are rendered in others. Every call has the same shape.
+    flops = calls * count(watch.again).flops
     with threads(sampling.threads):
         highest = peak(generator.bf16, budget / 20).beside(before)
         shares = _shares(spent, where(watch.again))
@@ -114,6 +115,8 @@ class _Watch:
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
+        self.calls = 0
+        """Of the network."""
         self.again: Callable[[], object] = lambda: None
         """Calls the network as it was last called."""
 
@@ -143,6 +146,7 @@ class _WatchedNetwork(nn.Module):
                 return self.network(*args)
 
         self.watch.again = again
+        self.watch.calls += 1
         with self.watch.clock("network"):
             return self.network(*args)
 
