@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +45,33 @@ class Hear(nn.Module):
 
     def forward(self, track: Tensor, piece_seconds: float, seconds: Tensor, circular: bool) -> Tensor:
         return self.linear(at(track, piece_seconds, seconds, circular))
+
+
+class Exchange(nn.Module):
+    """All streams telling each other what they hold, moment by moment."""
+
+    def __init__(self, step_seconds: Mapping[str, float], channels: int, embedding: int):
+        super().__init__()
+        self.tell = nn.ModuleDict({n: Tell(channels, embedding, step) for n, step in step_seconds.items()})
+        self.hear = nn.ModuleDict({n: Hear(embedding) for n in step_seconds})
+
+    def forward(
+        self, tokens: Mapping[str, Tensor], moments: Mapping[str, Sequence[Tensor]], circular: bool
+    ) -> dict[str, list[Tensor]]:
+        """What each stream hears, `[B, M, E]` for each set of its own `moments` `[M]` in seconds.
+
+        `tokens[name]` is `[B, T, S, C]`. Alone, a stream hears nothing: an empty list.
+        """
+        tell = {n: cast(Tell, self.tell[n]) for n in tokens}
+        tracks = {n: tell[n](x) for n, x in tokens.items()}
+        heard: dict[str, list[Tensor]] = {n: [] for n in tokens}
+        for name in tokens:
+            others = [n for n in tokens if n != name]
+            if others:
+                for seconds in moments[name]:
+                    each = [self.hear[name](tracks[n], tell[n].seconds, seconds, circular) for n in others]
+                    heard[name].append(torch.stack(each).sum(0))
+        return heard
 
 
 def at(track: Tensor, piece_seconds: float, seconds: Tensor, circular: bool) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mediadiff.errors import UsageError
-from mediadiff.nn.aligned import Hear, Tell
+from mediadiff.nn.aligned import Exchange
 from mediadiff.nn.attention import TrunkBlock
 from mediadiff.nn.condition import Condition, ConditionEncoder, Timeline
 from mediadiff.nn.embeddings import LevelEmbedding, rotary
@@ -54,13 +54,21 @@ class Inner(NamedTuple):
     """A stream at the innermost level, and what its way out needs of its way in."""
 
     tokens: Tensor
-    """`[B, N, C]`, the places of each time step together."""
+    """`[B, T, S, C]`, `S` places for each time step."""
     layouts: list[Layout]
-    seconds: Tensor
-    """`[N]`, where each token lies in time."""
+    moments: list[Tensor]
+    """`[T]` for each level from the outermost inwards: the middles of its time steps, in seconds."""
     skips: list[Tensor]
     embeddings: list[Tensor]
-    """`[B, T, E]` for each level from the outermost inwards: noise level, condition, and what other streams tell."""
+    """`[B, T, E]` for each level: noise level, condition, and what was heard of other streams."""
+    through: Tensor
+    """`[B, C, T, H, W]`: the input as far as it goes straight to the output."""
+
+    def hearing(self, heard: Sequence[Tensor]) -> Inner:
+        """The same, what was heard at each level added to its embedding; for the innermost alone, just that one."""
+        kept = len(self.embeddings) - len(heard)
+        told = [e + h for e, h in zip(self.embeddings[kept:], heard, strict=True)]
+        return self._replace(embeddings=self.embeddings[:kept] + told)
 
 
 class StreamLevels(nn.Module):
@@ -111,6 +119,9 @@ class StreamLevels(nn.Module):
         self.shrink = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
         self.grow = nn.ModuleList(Up(b, a) for a, b in pairwise(channels))
         self.head = zeroed(linear(channels[0], folded))
+        # Where the clean signal is nearly known, what is asked for is mostly the noise, cell by cell: more than the
+        # channels of a level can carry. So the input itself is at hand, as much of it as suits the noise level.
+        self.through = zeroed(linear(embedding, shape.channels))
 
     def fold(self, x: Tensor) -> Tensor:
         """`[B, C, T, H, W]` to the outermost plane, with the patch folded into channels."""
@@ -157,17 +168,17 @@ class StreamLevels(nn.Module):
             h = level(h, F.silu(embeddings[i]), layouts[i])
             skips.append(h)
         tokens = layouts[-1].tokens(h, x.shape[0]) + self.place
-        steps, places = tokens.shape[1:3]
-        seconds = self.moments(len(layouts) - 1, steps, x.device).repeat_interleave(places)
-        return Inner(tokens.flatten(1, 2), layouts, seconds, skips, embeddings)
+        moments = [self.moments(i, e.shape[1], x.device) for i, e in enumerate(embeddings)]
+        through = x * self.through(F.silu(e)).transpose(1, 2)[..., None, None]
+        return Inner(tokens, layouts, moments, skips, embeddings, through)
 
-    def leave(self, tokens: Tensor, inner: Inner) -> Tensor:
-        """The way out: tokens `[B, T * S, C]` up to a prediction `[B, C, T, H, W]`."""
-        h = self.layouts[-1].from_tokens(tokens.unflatten(1, (-1, self.place.shape[0])))
+    def leave(self, inner: Inner) -> Tensor:
+        """The way out: tokens up to a prediction `[B, C, T, H, W]`."""
+        h = self.layouts[-1].from_tokens(inner.tokens)
         for i in reversed(range(len(self.layouts))):
             h = self.up[i](torch.cat([h, inner.skips[i]], dim=1), F.silu(inner.embeddings[i]), inner.layouts[i])
             h = self.grow[i - 1](h) if i else h
-        return self.unfold(h, tokens.shape[0])
+        return self.unfold(h, len(inner.tokens)) + inner.through
 
 
 class UNet(nn.Module):
@@ -200,10 +211,11 @@ class UNet(nn.Module):
         self.condition = ConditionEncoder(embedding, labels, caption, scalars)
         self.streams = nn.ModuleDict({n: StreamLevels(n, s, settings, embedding) for n, s in streams.items()})
         inner = settings.channels[-1]
-        several = len(streams) > 1
-        steps = {n: self._part(n).multiple / self._part(n).rate for n in streams}
-        self.tell = nn.ModuleDict({n: Tell(inner, embedding, steps[n]) for n in streams if several})
-        self.hear = nn.ModuleDict({n: Hear(embedding) for n in streams if several})
+        steps = {n: self._part(n).multiple / self._part(n).rate for n in streams if len(streams) > 1}
+        self.before = Exchange(steps, inner, embedding)
+        """What the trunk hears."""
+        self.after = Exchange(steps, inner, embedding)
+        """What the levels on the way out hear: what the trunk has made of it."""
         self.trunk = nn.ModuleList(TrunkBlock(inner, settings.heads, embedding) for _ in range(settings.attention))
         self.rotated = inner // settings.heads
 
@@ -230,18 +242,10 @@ class UNet(nn.Module):
                 raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {got}")
             e = self.dense(F.silu(part.level(level[name], given[name]) + asked(name)))
             inner[name] = part.enter(x[name].to(dtype), e, circular)
-        if len(inner) > 1:
-            inner = self._told(inner, circular)
-
-        tokens = torch.cat([i.tokens for i in inner.values()], dim=1)
-        e = torch.cat([self._per_token(i) for i in inner.values()], dim=1)
         around = max(x[n].shape[2] / part.rate for n, part in parts.items()) if circular else None
-        rotation = rotary(torch.cat([i.seconds for i in inner.values()]), self.rotated, around)
-        for block in self.trunk:
-            tokens = block(tokens, e, rotation)
-
-        split = tokens.split([i.tokens.shape[1] for i in inner.values()], dim=1)
-        return {n: parts[n].leave(t, inner[n]).float() for n, t in zip(parts, split, strict=True)}
+        inner = self._meet(self._told(self.before, inner, circular, inmost=True), around)
+        inner = self._told(self.after, inner, circular)
+        return {n: parts[n].leave(i).float() for n, i in inner.items()}
 
     def asked(self, condition: Condition | Timeline) -> Callable[[str], Tensor]:
         """For each stream the embedding of what is asked for, `[B, T, E]`, or `[B, 1, E]` where it never changes."""
@@ -254,24 +258,26 @@ class UNet(nn.Module):
         parts = list(zip(shares, each, strict=True))
         return lambda name: torch.stack([s[name][..., None].to(e.dtype) * e for s, e in parts]).sum(0)
 
-    def _told(self, inner: dict[str, Inner], circular: bool) -> dict[str, Inner]:
-        """The same, each stream having heard what every other one holds at each of its moments."""
-        tell = {n: cast(Tell, self.tell[n]) for n in inner}
-        tracks = {n: tell[n](i.tokens.unflatten(1, (i.embeddings[-1].shape[1], -1))) for n, i in inner.items()}
-        out = {}
-        for name, one in inner.items():
-            part, hear, embeddings = self._part(name), self.hear[name], list(one.embeddings)
-            for other in (n for n in inner if n != name):
-                for i, e in enumerate(embeddings):
-                    moments = part.moments(i, e.shape[1], e.device)
-                    embeddings[i] = e + hear(tracks[other], tell[other].seconds, moments, circular)
-            out[name] = one._replace(embeddings=embeddings)
-        return out
+    def _meet(self, inner: dict[str, Inner], around: float | None) -> dict[str, Inner]:
+        """The same after the trunk, where all tokens attend to each other; time is a circle of `around` seconds."""
+        shapes = [i.tokens.shape for i in inner.values()]
+        tokens = torch.cat([i.tokens.flatten(1, 2) for i in inner.values()], dim=1)
+        places = [shape[2] for shape in shapes]
+        each = [i.embeddings[-1].repeat_interleave(s, dim=1) for i, s in zip(inner.values(), places, strict=True)]
+        e = F.silu(torch.cat(each, dim=1))
+        seconds = [i.moments[-1].repeat_interleave(s) for i, s in zip(inner.values(), places, strict=True)]
+        rotation = rotary(torch.cat(seconds), self.rotated, around)
+        for block in self.trunk:
+            tokens = block(tokens, e, rotation)
+        split = tokens.split([shape[1] * shape[2] for shape in shapes], dim=1)
+        return {n: i._replace(tokens=t.reshape(i.tokens.shape)) for (n, i), t in zip(inner.items(), split, strict=True)}
 
     @staticmethod
-    def _per_token(inner: Inner) -> Tensor:
-        e = F.silu(inner.embeddings[-1])
-        return e.repeat_interleave(inner.tokens.shape[1] // e.shape[1], dim=1)
+    def _told(exchange: Exchange, inner: dict[str, Inner], circular: bool, inmost: bool = False) -> dict[str, Inner]:
+        """The same, each stream having heard what every other one holds at each of its moments."""
+        moments = {n: i.moments[-1:] if inmost else i.moments for n, i in inner.items()}
+        heard = exchange({n: i.tokens for n, i in inner.items()}, moments, circular) if len(inner) > 1 else {}
+        return {n: i.hearing(heard.get(n, [])) for n, i in inner.items()}
 
     def _part(self, name: str) -> StreamLevels:
         return cast(StreamLevels, self.streams[name])

@@ -146,6 +146,37 @@ def test_what_one_stream_holds_is_heard_by_the_other_at_that_moment():
     assert max(by_step[:20].max(), by_step[115:].max()) < by_step.max() / 10
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("way", ["before", "after"])
+def test_either_way_of_telling_reaches_the_other_stream_alone(way):
+    # Without attention there is no other way from stream to stream.
+    net = network(JOINT, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"sound": (2, 2, 1)}))
+    x, level, given, condition = inputs(JOINT, {"sound": 128, "picture": 12}, batch=1)
+    changed = {**x, "picture": x["picture"] + torch.randn_like(x["picture"])}
+
+    def heard():
+        return (net(x, level, given, condition)["sound"] - net(changed, level, given, condition)["sound"]).abs().max()
+
+    other = {"before": net.after, "after": net.before}[way]
+    for hear in other.hear.values():
+        torch.nn.init.zeros_(hear.linear.weight)
+    assert heard() > 1e-3
+    for hear in getattr(net, way).hear.values():
+        torch.nn.init.zeros_(hear.linear.weight)
+    assert heard() == 0
+
+
+@torch.no_grad()
+def test_the_input_goes_straight_to_the_output_as_far_as_the_level_lets_it():
+    net = UNet({"picture": PICTURE}, SMALL).eval()
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 4})
+    # A fresh network's head says nothing, so what comes out is what goes straight through.
+    gate = torch.tensor([0.5, 0.0, -2.0])
+    net.streams["picture"].through.bias.copy_(gate)
+    out = net(x, level, given, condition)["picture"]
+    torch.testing.assert_close(out, x["picture"] * gate[:, None, None, None])
+
+
 def test_a_track_is_read_between_its_pieces_and_stays_at_its_ends():
     track = torch.tensor([[[0.0], [1.0], [4.0]]])
     seconds = torch.tensor([0.0, 0.05, 0.1, 0.15, 0.25, 0.3])
