@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 from mediadiff.data.encode import encode_item
 from mediadiff.data.folder import Item, Refusal, Scan, Split, natural
+from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain, Shape
 from mediadiff.errors import MediadiffError, MediaError, UsageError
 from mediadiff.io.files import sha256, sweep, write_text
@@ -98,7 +99,7 @@ class EncodedSet:
         Raises UsageError when no file is left.
         """
         seconds = _exact(seconds)
-        settings = _settings(domains, seconds, scan.settings.keep)
+        settings = _settings(domains, seconds, scan.settings)
         root = Path(folder) / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
         root.mkdir(parents=True, exist_ok=True)
         sweep(root)
@@ -109,7 +110,7 @@ class EncodedSet:
             try:
                 content = item.generated.content if item.generated else _hash(item.path)
                 if content not in shards:
-                    shards.add(content, encode_item(item, domains, seconds, scan.settings.keep))
+                    shards.add(content, encode_item(item, domains, seconds, scan.settings))
                 entries.append((item, content))
             except MediaError as error:
                 refused.append(Refusal(item.path, error.cause))
@@ -238,13 +239,15 @@ class _Shards:
         return True
 
 
-def _settings(domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, Any]:
+def _settings(domains: Mapping[str, Domain], seconds: Fraction, data: DataSettings) -> dict[str, Any]:
     """All that the encoded bytes depend on, besides the media."""
     streams = {
         name: {"domain": type(domain).__module__.rpartition(".")[2], "settings": asdict(domain)}  # type: ignore[call-overload]
         for name, domain in domains.items()
     }
-    return {"format": FORMAT, "streams": streams, "seconds": str(seconds), "keep": keep}
+    settings = {"format": FORMAT, "streams": streams, "seconds": str(seconds), "keep": data.keep}
+    # Left out where it is nothing, so that what was encoded before it existed is still found.
+    return settings if data.loudness is None else {**settings, "loudness": data.loudness}
 
 
 def _exact(seconds: Fraction | float) -> Fraction:

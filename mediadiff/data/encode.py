@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,25 @@ import torch
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.data import bounce
 from mediadiff.data.folder import Item
+from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediaError, UsageError
 
 _LARGEST = 1000.0  # encoded values are near unit scale; the cache's half precision would hold up to 65504
 
 
-def encode_item(item: Item, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> dict[str, torch.Tensor]:
+def encode_item(
+    item: Item, domains: Mapping[str, Domain], seconds: Fraction, settings: DataSettings
+) -> dict[str, torch.Tensor]:
     """`read_item`, then `encode_clip`."""
-    return encode_clip(read_item(item, domains, seconds, keep), item.path, domains, seconds)
+    return encode_clip(read_item(item, domains, seconds, settings), item.path, domains, seconds)
 
 
-def read_item(item: Item, domains: Mapping[str, Domain], seconds: Fraction, keep: float) -> Clip:
-    """The item's file by `read_for`, or the clip of `seconds` that is made in its place."""
+def read_item(item: Item, domains: Mapping[str, Domain], seconds: Fraction, settings: DataSettings) -> Clip:
+    """The item's file by `read_for` and at the settings' loudness, or the clip of `seconds` made in its place."""
     if item.generated is None:
-        return read_for(item.path, domains, keep)
+        clip = read_for(item.path, domains, settings.keep)
+        return clip if settings.loudness is None else at_loudness(clip, settings.loudness)
     by_medium: dict[str, Any] = {domain.medium: domain for domain in domains.values()}
     sound, picture = by_medium.get("sound"), by_medium.get("picture")
     return bounce.clip(
@@ -103,6 +108,16 @@ def read_for(path: Path, domains: Mapping[str, Domain], keep: float) -> Clip:
         size=(picture.height, picture.width) if picture else None,
         max_seconds=keep,
     )
+
+
+def at_loudness(clip: Clip, decibels: float) -> Clip:
+    """The clip with the root mean square of its sound at `decibels` below full scale; silence stays silence."""
+    if clip.sound is None:
+        return clip
+    level = math.sqrt(np.square(clip.sound.samples, dtype=np.float64).mean()) if clip.sound.samples.size else 0.0
+    # What is not finite is refused later, by name.
+    gain = 10 ** (decibels / 20) / level if 0 < level < math.inf else 1.0
+    return replace(clip, sound=Sound(clip.sound.samples * np.float32(gain), clip.sound.sample_rate))
 
 
 def _pad_sound(sound: Sound, samples: int) -> Sound:

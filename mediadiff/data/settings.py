@@ -42,6 +42,9 @@ class DataSettings:
     of their names, for clips cut from one long recording. Empty: none."""
     keep: Annotated[float, Gt(0)] = 60.0
     """Seconds kept of each file, from its start."""
+    loudness: Annotated[float, Ge(-60), Le(-6)] | None = None
+    """Bring each sound to this level first, in dB: the root mean square of all that is kept of it, below full scale.
+    For recordings whose levels say nothing of what they are. Nothing: as they are."""
     balance: bool = False
     """Draw every label equally often, however few files it has."""
     mirror: bool = False

@@ -17,7 +17,7 @@ Guidance = Annotated[float, Ge(0), Le(20)]
 
 @dataclass(frozen=True)
 class MixSettings:
-    """How often training draws each kind of map of noise; only the proportions count."""
+    """How often training draws each kind of map of noise; of the first four only the proportions count."""
 
     together: Annotated[float, Ge(0)] = 1.0
     """One noise level everywhere."""
@@ -27,6 +27,9 @@ class MixSettings:
     """One stream given whole, the others wanted."""
     stretch: Annotated[float, Ge(0)] = 0.0
     """Stretches of time given, in one stream or in all."""
+    alone: Annotated[float, Ge(0), Le(0.9)] = 0.0
+    """Part of the steps in which each stream is learnt by itself, as if the clips had no other: for models that make
+    one stream alone, and for guidance towards synchrony."""
 
     def __post_init__(self) -> None:
         if not self.together + self.apart + self.across + self.stretch > 0:

@@ -46,9 +46,12 @@ def read_real(
     train: list[Clip] = []
     test: list[Clip] = []
     bad = []
+    if data.loudness is None:
+        # Only loudness is a matter of all that is kept of a file.
+        data = replace(data, keep=min(data.keep, float(seconds) + 1))
     for done, item in enumerate(items, 1):
         try:
-            clip = cut(read_item(item, domains, seconds, min(data.keep, float(seconds) + 1)), seconds)
+            clip = cut(read_item(item, domains, seconds, data), seconds)
         except MediaError as error:
             bad.append(str(error))
             continue

@@ -91,7 +91,9 @@ class Trainer:
         steps = {name: x.shape[2] for name, x in batch.streams.items()}
         sigma = draw_maps(self.diffusion, steps, size, random)
         hide = torch.rand(size, generator=random) < self.settings.drop
-        return self._loss_at(sigma, batch, random, self.condition(batch).hidden(hide), key / self.settings.clips)
+        condition = self.condition(batch).hidden(hide)
+        alone = bool(torch.rand((), generator=random) < self.diffusion.mix.alone) if self.diffusion.mix.alone else False
+        return self._loss_at(sigma, batch, random, condition, key / self.settings.clips, alone)
 
     @torch.no_grad()
     def error_at(self, sigma: float, batch: Batch, key: int) -> float:
@@ -102,14 +104,21 @@ class Trainer:
         return sum(float(e) for e in errors.values()) / len(errors)
 
     def _loss_at(
-        self, sigma: Streams, batch: Batch, random: torch.Generator, condition: Condition, progress: float
+        self,
+        sigma: Streams,
+        batch: Batch,
+        random: torch.Generator,
+        condition: Condition,
+        progress: float,
+        alone: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         clean = {n: self.standards[n].forward(x) for n, x in batch.streams.items()}
         noise = {n: torch.randn(x.shape, generator=random) for n, x in clean.items()}
         size = len(batch.labels)
         total, errors = torch.zeros(()), {n: torch.zeros(()) for n in clean}
         # A stream that a clip lacks is left out, and so are the clips that lack it: one pass for each set of streams.
-        for names, rows in _by_streams(batch):
+        sets = _each_stream(batch) if alone else _by_streams(batch)
+        for names, rows in sets:
             x, added, level = ({n: streams[n][rows] for n in names} for streams in (clean, noise, sigma))
             loss, found = self.objective(self.denoiser, x, added, level, condition.of_rows(rows), progress)
             total = total + loss * (len(rows) / size)
@@ -144,6 +153,13 @@ class Trainer:
         if before < mark <= self.clips:
             self.snapshot = {name: value.clone() for name, value in self.average.weights.items()}
         return outcome
+
+
+def _each_stream(batch: Batch) -> Iterator[tuple[list[str], Tensor]]:
+    """Each stream by itself, and the rows that have it."""
+    for name, there in batch.present.items():
+        if there.any():
+            yield [name], there.nonzero().flatten()
 
 
 def _by_streams(batch: Batch) -> Iterator[tuple[list[str], Tensor]]:

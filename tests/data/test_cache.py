@@ -57,6 +57,23 @@ def test_what_is_kept(tones, tmp_path):
     assert not encoded.refused
 
 
+def test_sounds_are_brought_to_the_loudness_that_is_asked_for(tmp_path):
+    for take, level in enumerate((0.01, 0.1, 0.8)):
+        save(tmp_path / "tones" / f"a_{take}.wav", tone(0.4, 1000.0, amplitude=level))
+    save(tmp_path / "tones" / "b_0.wav", tone(0.4, amplitude=0.0))
+    as_they_are = open_tones(tmp_path / "tones", tmp_path / "cache")
+    even = open_tones(tmp_path / "tones", tmp_path / "cache", loudness=-20.0)
+
+    def loudest(encoded, place):
+        # In decibels: 1 is full scale, -1 is 80 dB below.
+        return 40 * (float(encoded.read(place, "sound")[:, 10:-10].max()) - 1)
+
+    assert [loudest(as_they_are, i) for i in range(3)] == pytest.approx([-40, -20, -1.94], abs=0.2)
+    # A sine of this root mean square has its peak, which the spectrogram shows, 3 dB above.
+    assert [loudest(even, i) for i in range(3)] == pytest.approx([-17, -17, -17], abs=0.2)
+    assert loudest(even, 3) == pytest.approx(-80)
+
+
 def test_the_values_are_the_domains_with_silence_at_the_end(tones, tmp_path):
     encoded = open_tones(tones, tmp_path / "cache")
     x = encoded.read(0, "sound")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from mediadiff import build
 from mediadiff.clip import Clip
+from mediadiff.data import loader
 from mediadiff.data.cache import EncodedSet
 from mediadiff.errors import ModelError, TrainingError, UsageError
 from mediadiff.io.tensors import load_tensors
@@ -22,7 +24,7 @@ from mediadiff.training import check, checkpoint
 from mediadiff.training.loop import SKIPS, passed
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.training.step import learning_rate
-from tests.tiny import PICTURE, tiny_recipe
+from tests.tiny import BOTH, PICTURE, tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,30 @@ def weights(out):
 
 def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_streams_learnt_alone_are_learnt_as_if_the_clips_had_no_other(tmp_path):
+    recipe = tiny_recipe(
+        BOTH,
+        data={"folder": None, "label": "", "bounce": {"clips": 20, "balls": 1}},
+        diffusion={"mix": {"together": 1, "alone": 0.9}},
+    )
+    encoded = build.encode(recipe, lambda event: None)
+    trainer = build.new_trainer(recipe, encoded)
+    batch = loader.batch(encoded, 0, 0, 4)
+    for p in trainer.parameters:
+        torch.nn.init.normal_(p, std=0.1)
+    every, other = (trainer.loss(one, 8)[1] for one in (batch, _with_another_picture(batch)))
+    # Drawn with this key, the step learns each stream alone: the sound's error knows nothing of the picture.
+    assert torch.equal(every["sound"], other["sound"]) and not torch.equal(every["picture"], other["picture"])
+    together = replace(trainer.diffusion, mix=replace(trainer.diffusion.mix, alone=0.0))
+    trainer.diffusion = together
+    every, other = (trainer.loss(one, 8)[1] for one in (batch, _with_another_picture(batch)))
+    assert not torch.equal(every["sound"], other["sound"])
+
+
+def _with_another_picture(batch):
+    return replace(batch, streams={**batch.streams, "picture": batch.streams["picture"].flip(0)})
 
 
 class Stop(Exception):
