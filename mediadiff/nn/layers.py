@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+TIME = 5
+"""Time steps that a convolution along time sees: what moves through noise shows over several frames only."""
+
 
 class Layout(Protocol):
     """How a stream's `[B, C, T, H, W]` becomes the 4-D plane `[N, C, P, Q]` that convolutions see."""
@@ -20,6 +23,10 @@ class Layout(Protocol):
     @property
     def circular(self) -> bool:
         """Whether the last time step lies beside the first."""
+
+    @property
+    def places(self) -> int:
+        """The places of a time step."""
 
     def closed(self) -> Layout:
         """The same with time as a circle."""
@@ -48,6 +55,10 @@ class TimeHeight:
     circular: bool = False
     temporal = False
 
+    @property
+    def places(self) -> int:
+        return self.height
+
     def closed(self) -> TimeHeight:
         return replace(self, circular=True)
 
@@ -75,6 +86,10 @@ class HeightWidth:
     width: int
     circular: bool = False
     temporal = True
+
+    @property
+    def places(self) -> int:
+        return self.height * self.width
 
     def closed(self) -> HeightWidth:
         return replace(self, circular=True)
@@ -177,7 +192,7 @@ class Block(nn.Module):
         self.modulation = zeroed(linear(embedding, 2 * out))
         self.second = zeroed(conv(out, out, (3, 3)))
         self.skip = conv(channels, out, (1, 1)) if channels != out else nn.Identity()
-        self.time = zeroed(conv(out, out, (3, 1))) if temporal else None
+        self.time = zeroed(conv(out, out, (TIME, 1))) if temporal else None
 
     def forward(self, x: Tensor, e: Tensor, layout: Layout) -> Tensor:
         around = layout.circular and not layout.temporal

@@ -23,6 +23,10 @@ class NetworkSettings:
     patch: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
     """Per stream, cells of (time, height, width) that the stem folds into channels; (1, 1, 1) where not named."""
 
+    lookout: dict[str, Count] = field(default_factory=dict)
+    """Per stream, attention blocks on the way in at the level above the innermost, each stream by itself: dear, but it
+    puts together small things that move. None where not named."""
+
     def multiple(self, stream: str, width: int) -> int:
         """Time steps of a stream of this width come in multiples of this: in width 1, levels halve time too."""
         return self.patch.get(stream, (1, 1, 1))[0] * (2 ** (len(self.channels) - 1) if width == 1 else 1)

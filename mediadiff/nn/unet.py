@@ -37,17 +37,37 @@ class StreamShape:
 
 
 class Level(nn.Module):
-    """The residual blocks of one level, one way."""
+    """The residual blocks of one level, one way, and its attention, if it has any."""
 
-    def __init__(self, channels: int, out: int, embedding: int, temporal: bool, blocks: int):
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        embedding: int,
+        temporal: bool,
+        settings: NetworkSettings,
+        attention: int,
+        places: int,
+    ):
         super().__init__()
-        sizes = [channels] + [out] * (blocks - 1)
+        sizes = [channels] + [out] * (settings.blocks - 1)
         self.blocks = nn.ModuleList(Block(size, out, embedding, temporal) for size in sizes)
+        self.attention = nn.ModuleList(TrunkBlock(out, settings.heads, embedding) for _ in range(attention))
+        self.place = nn.Parameter(PLACE * torch.randn(places, out)) if attention else None
+        self.rotated = out // settings.heads
 
-    def forward(self, x: Tensor, e: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, layout: Layout, seconds: Tensor, around: float | None) -> Tensor:
         for block in self.blocks:
             x = block(x, e, layout)
-        return x
+        if self.place is None:
+            return x
+        tokens = layout.tokens(x, e.shape[0]) + self.place
+        shape, places = tokens.shape, tokens.shape[2]
+        tokens, each = tokens.flatten(1, 2), e.repeat_interleave(places, dim=1)
+        rotation = rotary(seconds.repeat_interleave(places), self.rotated, around)
+        for block in self.attention:
+            tokens = block(tokens, each, rotation)
+        return layout.from_tokens(tokens.reshape(shape)).contiguous(memory_format=torch.channels_last)
 
 
 class Inner(NamedTuple):
@@ -58,6 +78,8 @@ class Inner(NamedTuple):
     layouts: list[Layout]
     moments: list[Tensor]
     """`[T]` for each level from the outermost inwards: the middles of its time steps, in seconds."""
+    around: float | None
+    """Where time is a circle: how long it is, in seconds."""
     skips: list[Tensor]
     embeddings: list[Tensor]
     """`[B, T, E]` for each level: noise level, condition, and what was heard of other streams."""
@@ -111,10 +133,16 @@ class StreamLevels(nn.Module):
         )
         self.origin = nn.Parameter(PLACE * torch.randn(outer))
         self.place = nn.Parameter(PLACE * torch.randn(inner[0] * inner[1], channels[-1]))
-        sizes = range(len(channels))
-        self.down = nn.ModuleList(Level(channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes)
+        lookout = settings.lookout.get(name, 0)
+        if lookout and len(channels) < 2:
+            raise UsageError(f"stream {name}: a lookout takes a level above the innermost; add one to `channels`")
+        self.down = nn.ModuleList(
+            Level(count, count, embedding, temporal, settings, lookout if i == len(channels) - 2 else 0, layout.places)
+            for i, (count, layout) in enumerate(zip(channels, self.layouts, strict=True))
+        )
         self.up = nn.ModuleList(
-            Level(2 * channels[i], channels[i], embedding, temporal, settings.blocks) for i in sizes
+            Level(2 * count, count, embedding, temporal, settings, 0, layout.places)
+            for count, layout in zip(channels, self.layouts, strict=True)
         )
         self.shrink = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
         self.grow = nn.ModuleList(Up(b, a) for a, b in pairwise(channels))
@@ -162,21 +190,23 @@ class StreamLevels(nn.Module):
         """The way in: `x` `[B, C, T, H, W]` under the embedding `e` `[B, T, E]`, down to tokens."""
         layouts = [layout.closed() for layout in self.layouts] if circular else self.layouts
         embeddings = self.embeddings(e)
+        moments = [self.moments(i, e.shape[1], x.device) for i, e in enumerate(embeddings)]
+        around = x.shape[2] / self.rate if circular else None
         h, skips = self.fold(x), []
         for i, level in enumerate(self.down):
             h = self.shrink[i - 1](h) if i else h
-            h = level(h, F.silu(embeddings[i]), layouts[i])
+            h = level(h, F.silu(embeddings[i]), layouts[i], moments[i], around)
             skips.append(h)
         tokens = layouts[-1].tokens(h, x.shape[0]) + self.place
-        moments = [self.moments(i, e.shape[1], x.device) for i, e in enumerate(embeddings)]
         through = x * self.through(F.silu(e)).transpose(1, 2)[..., None, None]
-        return Inner(tokens, layouts, moments, skips, embeddings, through)
+        return Inner(tokens, layouts, moments, around, skips, embeddings, through)
 
     def leave(self, inner: Inner) -> Tensor:
         """The way out: tokens up to a prediction `[B, C, T, H, W]`."""
         h = self.layouts[-1].from_tokens(inner.tokens)
         for i in reversed(range(len(self.layouts))):
-            h = self.up[i](torch.cat([h, inner.skips[i]], dim=1), F.silu(inner.embeddings[i]), inner.layouts[i])
+            h = torch.cat([h, inner.skips[i]], dim=1)
+            h = self.up[i](h, F.silu(inner.embeddings[i]), inner.layouts[i], inner.moments[i], inner.around)
             h = self.grow[i - 1](h) if i else h
         return self.unfold(h, len(inner.tokens)) + inner.through
 
@@ -197,11 +227,12 @@ class UNet(nn.Module):
         scalars: int = 0,
     ):
         super().__init__()
-        if settings.channels[-1] % (2 * settings.heads):
-            raise UsageError(
-                "the innermost channels are a multiple of twice the heads; "
-                f"got {settings.channels[-1]} and {settings.heads}"
-            )
+        for count in settings.channels[-2 if settings.lookout else -1 :]:
+            if count % (2 * settings.heads):
+                raise UsageError(
+                    "where there is attention, channels are a multiple of twice the heads; "
+                    f"got {count} and {settings.heads}"
+                )
         for count in settings.channels:
             # As `norm` groups them.
             if count % max(1, count // 16):
@@ -242,8 +273,7 @@ class UNet(nn.Module):
                 raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {got}")
             e = self.dense(F.silu(part.level(level[name], given[name]) + asked(name)))
             inner[name] = part.enter(x[name].to(dtype), e, circular)
-        around = max(x[n].shape[2] / part.rate for n, part in parts.items()) if circular else None
-        inner = self._meet(self._told(self.before, inner, circular, inmost=True), around)
+        inner = self._meet(self._told(self.before, inner, circular, inmost=True))
         inner = self._told(self.after, inner, circular)
         return {n: parts[n].leave(i).float() for n, i in inner.items()}
 
@@ -258,14 +288,16 @@ class UNet(nn.Module):
         parts = list(zip(shares, each, strict=True))
         return lambda name: torch.stack([s[name][..., None].to(e.dtype) * e for s, e in parts]).sum(0)
 
-    def _meet(self, inner: dict[str, Inner], around: float | None) -> dict[str, Inner]:
-        """The same after the trunk, where all tokens attend to each other; time is a circle of `around` seconds."""
+    def _meet(self, inner: dict[str, Inner]) -> dict[str, Inner]:
+        """The same after the trunk, where all tokens attend to each other."""
         shapes = [i.tokens.shape for i in inner.values()]
         tokens = torch.cat([i.tokens.flatten(1, 2) for i in inner.values()], dim=1)
         places = [shape[2] for shape in shapes]
         each = [i.embeddings[-1].repeat_interleave(s, dim=1) for i, s in zip(inner.values(), places, strict=True)]
         e = F.silu(torch.cat(each, dim=1))
         seconds = [i.moments[-1].repeat_interleave(s) for i, s in zip(inner.values(), places, strict=True)]
+        # All streams last equally long.
+        around = next(iter(inner.values())).around
         rotation = rotary(torch.cat(seconds), self.rotated, around)
         for block in self.trunk:
             tokens = block(tokens, e, rotation)

@@ -66,7 +66,11 @@ class TrainRecipe(Recipe):
         if not recipe.streams:
             note(document, ("streams",), "takes sound, picture or both; got none")
         guided = recipe.sampling.guidance if isinstance(recipe.sampling.guidance, dict) else {}
-        for section, named in ((("network", "patch"), recipe.network.patch), (("sampling", "guidance"), guided)):
+        for section, named in (
+            (("network", "patch"), recipe.network.patch),
+            (("network", "lookout"), recipe.network.lookout),
+            (("sampling", "guidance"), guided),
+        ):
             for name in named:
                 if name not in recipe.streams:
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)

@@ -1,5 +1,6 @@
 """The network: shapes, streams, and laws that hold before any training."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -56,13 +57,13 @@ def test_streams_hear_of_each_other_only_when_present():
 @torch.no_grad()
 def test_level_acts_at_its_own_time_step():
     net = network({"picture": PICTURE}, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2))
-    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 9}, batch=1)
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 16}, batch=1)
     changed = {"picture": level["picture"].clone()}
     changed["picture"][0, 0] += 1.0
     difference = (net(x, level, given, condition)["picture"] - net(x, changed, given, condition)["picture"]).abs()
-    # Four blocks, each with one convolution of length 3 along time, carry a change four steps far and no further.
+    # Four blocks, each with one convolution of length 5 along time, carry a change eight steps far and no further.
     assert difference[:, :, 0].max() > 1e-3
-    assert difference[:, :, 5:].max() == 0
+    assert difference[:, :, 9:].max() == 0
 
 
 @torch.no_grad()
@@ -135,15 +136,15 @@ def test_to_roll_a_circle_is_to_roll_what_comes_out():
 @torch.no_grad()
 def test_what_one_stream_holds_is_heard_by_the_other_at_that_moment():
     net = network(JOINT, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"sound": (2, 2, 1)}))
-    x, level, given, condition = inputs(JOINT, {"sound": 128, "picture": 12}, batch=1)
+    x, level, given, condition = inputs(JOINT, {"sound": 256, "picture": 24}, batch=1)
     changed = {**x, "picture": x["picture"].clone()}
-    changed["picture"][:, :, 6] += 5.0
+    changed["picture"][:, :, 12] += 5.0
     moved = (net(x, level, given, condition)["sound"] - net(changed, level, given, condition)["sound"]).abs()
     by_step = moved.amax(dim=(0, 1, 3, 4))
-    # Frame 6 lies at 0.5 to 0.583 seconds, step 62 to 73; convolutions along time blur by some frames, and norms, which
+    # Frame 12 lies at 1 to 1.083 seconds, step 125 to 135; convolutions along time blur by some frames, and norms, which
     # look at the whole clip, tell a little to every step.
-    assert 55 <= int(by_step.argmax()) <= 80
-    assert max(by_step[:20].max(), by_step[115:].max()) < by_step.max() / 10
+    assert 115 <= int(by_step.argmax()) <= 145
+    assert max(by_step[:60].max(), by_step[200:].max()) < by_step.max() / 5
 
 
 @torch.no_grad()
@@ -164,6 +165,31 @@ def test_either_way_of_telling_reaches_the_other_stream_alone(way):
     for hear in getattr(net, way).hear.values():
         torch.nn.init.zeros_(hear.linear.weight)
     assert heard() == 0
+
+
+@torch.no_grad()
+def test_a_lookout_sees_what_convolutions_cannot_reach():
+    plain = NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2)
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 40}, batch=1)
+    changed = {"picture": x["picture"].clone()}
+    changed["picture"][:, :, 0] += 1.0
+
+    def moved(settings):
+        net = network({"picture": PICTURE}, settings)
+        out = net(x, level, given, condition)["picture"] - net(changed, level, given, condition)["picture"]
+        return out.abs().amax(dim=(0, 1, 3, 4))
+
+    near = moved(plain)
+    # Four convolutions along time, two steps each way.
+    assert bool((near[:9] > 0).all()) and bool((near[9:] == 0).all())
+    assert bool((moved(replace(plain, lookout={"picture": 1})) > 0).all())
+
+
+def test_a_lookout_takes_a_level_to_look_out_from():
+    with pytest.raises(UsageError, match="stream picture: a lookout takes a level above the innermost"):
+        network({"picture": PICTURE}, NetworkSettings(channels=(16,), heads=2, lookout={"picture": 1}))
+    with pytest.raises(UsageError, match="multiple of twice the heads; got 8 and 3"):
+        network({"picture": PICTURE}, NetworkSettings(channels=(8, 12), heads=3, lookout={"picture": 1}))
 
 
 @torch.no_grad()
