@@ -16,6 +16,7 @@ from mediadiff.bench import cold, io, profile, render, report, run, subject, tim
 from mediadiff.bench.peak import Peak, peak
 from mediadiff.clip import Clip
 from mediadiff.errors import MediadiffError, MediaError, UsageError
+from mediadiff.io.probe import probe
 from mediadiff.io.write import write
 from tests.bench import compare
 from tests.tiny import BOTH, tiny_model, tiny_recipe
@@ -97,6 +98,16 @@ def test_rendering_has_all_its_figures(tmp_path):
     check_shares(found.where)
     assert {"decoding", "files", "solver", "convolution"} <= set(found.where)
     assert len(list((tmp_path / "out-0").glob("*.mp4"))) == 4
+
+
+def test_growth_is_told_second_for_second(tmp_path):
+    model = tiny_model(tmp_path / "model").folder
+    found = cold.growth(model, tmp_path, lengths=(1, 2))
+    (file,) = (tmp_path / "long-2").glob("*.wav")
+    assert probe(file).sound.seconds == 2 and found.clip_seconds == (1, 2) and len(found.memory_bytes) == 2
+    linear = cold.Growth((10, 20, 40), (3.0, 5.0, 9.0), (100, 100, 101))
+    assert linear.time == pytest.approx(1.0) and linear.memory == pytest.approx(1.01)
+    assert cold.Growth((10, 20, 40), (1.0, 4.0, 16.0), (1, 2, 4)).time == pytest.approx(2.0)
 
 
 def test_a_cold_start_makes_a_clip_or_says_why_not(tmp_path):

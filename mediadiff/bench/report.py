@@ -21,6 +21,9 @@ def lines(found: Bench) -> list[str]:
     if found.render:
         out += ["", "Rendering with each model's own settings", *_rendering(found.render)]
         out += ["", "Where the time of rendering goes", *_where(found.render)]
+        grown = {name: one["growth"] for name, one in found.render.items() if one["growth"]}
+        if grown:
+            out += ["", "Processor time and memory of long clips (asked: 1 times)", *_growth(grown)]
     if found.io:
         out += ["", f"The loader beside training (asked: {LOADER_ASKED:g} times)", *_loading(found.io)]
     if found.decoding:
@@ -64,6 +67,22 @@ def _rendering(figures: Mapping[str, Any]) -> list[str]:
             _peak(one["peak"]),
             f"{one['cold']['start']['seconds']:.1f} s" if one["cold"] else "",
             f"{one['cold']['memory_bytes'] / 1e9:.2f} GB" if one["cold"] else "",
+        ]
+        for name, one in figures.items()
+    ]
+    return _table(head, rows)
+
+
+def _growth(figures: Mapping[str, Any]) -> list[str]:
+    lengths = next(iter(figures.values()))["clip_seconds"]
+    head = ["model", *(f"{seconds} s" for seconds in lengths), "time for a second, times", "memory, times", "memory"]
+    rows = [
+        [
+            name,
+            *(f"{seconds:.1f} s" for seconds in one["processor_seconds"]),
+            f"{one['time']:.2f}",
+            f"{one['memory']:.2f}",
+            f"{one['memory_bytes'][-1] / 1e9:.2f} GB",
         ]
         for name, one in figures.items()
     ]

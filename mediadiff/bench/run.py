@@ -98,14 +98,16 @@ def _training(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any
 
 
 def _render(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
-    from mediadiff.bench.cold import cold_start
+    from mediadiff.bench.cold import cold_start, growth
 
     is_shipped = recipe.name in shipped()
     model = recipe.name if is_shipped else str(alone(_untrained, recipe, folder))
     figures = alone(_rendering, model, folder, budget)
     # A clip from nothing costs its start and little else: of those that are trained, that will do.
     cold = asdict(cold_start(model, folder, runs=3)) if is_shipped else None
-    return {"trained": is_shipped, **figures, "cold": cold}
+    long = growth(model, folder) if is_shipped else None
+    grown = {**asdict(long), "time": long.time, "memory": long.memory} if long else None
+    return {"trained": is_shipped, **figures, "cold": cold, "growth": grown}
 
 
 def _untrained(recipe: TrainRecipe, folder: Path) -> Path:
