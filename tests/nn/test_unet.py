@@ -141,8 +141,8 @@ def test_what_one_stream_holds_is_heard_by_the_other_at_that_moment():
     changed["picture"][:, :, 12] += 5.0
     moved = (net(x, level, given, condition)["sound"] - net(changed, level, given, condition)["sound"]).abs()
     by_step = moved.amax(dim=(0, 1, 3, 4))
-    # Frame 12 lies at 1 to 1.083 seconds, step 125 to 135; convolutions along time blur by some frames, and norms, which
-    # look at the whole clip, tell a little to every step.
+    # Frame 12 lies at 1 to 1.083 seconds, step 125 to 135; convolutions along time blur by some frames, and norms,
+    # which look at the whole clip, tell a little to every step.
     assert 115 <= int(by_step.argmax()) <= 145
     assert max(by_step[:60].max(), by_step[200:].max()) < by_step.max() / 5
 
