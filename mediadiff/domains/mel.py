@@ -1,4 +1,4 @@
-"""Log-mel spectrogram: for those who bring a vocoder; without one it sounds rougher than `spectrogram`."""
+"""Log-mel spectrogram: fewer numbers than `spectrogram`, so that a small model learns them sooner; it sounds rougher."""
 
 from __future__ import annotations
 
