@@ -1,4 +1,4 @@
-"""Log-mel spectrogram: fewer numbers than `spectrogram`, so that a small model learns them sooner; it sounds rougher."""
+"""Log-mel spectrogram: fewer numbers than `spectrogram`, which a small model learns sooner; it sounds rougher."""
 
 from __future__ import annotations
 
