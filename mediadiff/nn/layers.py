@@ -211,7 +211,9 @@ def convolve(conv: nn.Conv2d, x: Tensor, around: bool) -> Tensor:
         out: Tensor = conv(x)
         return out
     high, wide = cast(tuple[int, int], conv.padding)
-    x = torch.cat([x[:, :, x.shape[2] - high :], x, x[:, :, :high]], dim=2)
+    # A circle may be shorter than what the convolution sees of it: then it goes around more than once.
+    steps = torch.arange(-high, x.shape[2] + high, device=x.device) % x.shape[2]
+    x = x.index_select(2, steps)
     return F.conv2d(x, conv.weight, conv.bias, padding=(0, wide))
 
 

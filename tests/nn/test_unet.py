@@ -134,6 +134,24 @@ def test_to_roll_a_circle_is_to_roll_what_comes_out():
 
 
 @torch.no_grad()
+def test_a_circle_may_be_shorter_than_what_convolutions_see():
+    net = network({"picture": PICTURE}, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2))
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 3}, batch=1)
+    same = {n: v[:, :, :1].expand_as(v) for n, v in x.items()}
+    still = {n: v[:, :1].expand_as(v) for n, v in level.items()}
+    # A frame that repeats is the same circle, however often it is told.
+    three = net(same, still, given, condition, True)["picture"]
+    one = net(
+        {n: v[:, :, :1] for n, v in x.items()},
+        {n: v[:, :1] for n, v in level.items()},
+        {n: v[:, :1] for n, v in given.items()},
+        condition,
+        True,
+    )["picture"]
+    torch.testing.assert_close(three[:, :, :1], one, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_what_one_stream_holds_is_heard_by_the_other_at_that_moment():
     net = network(JOINT, NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"sound": (2, 2, 1)}))
     x, level, given, condition = inputs(JOINT, {"sound": 256, "picture": 24}, batch=1)
