@@ -25,6 +25,7 @@ from mediadiff.recipe.paths import Paths
 from mediadiff.validation import INTERNAL, check
 from mediadiff.yaml_document import Document, read_document, read_value
 from tests.recipe_mistakes import BAD, GOOD, RENDER, changed
+from tests.tiny import tiny_recipe
 
 
 def load(folder: Path, text: str | bytes, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -341,3 +342,8 @@ def test_a_new_kind_of_recipe_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         "line 2, column 7: task: takes one of train, render, distill, wash; got 'wasch'; did you mean wash?"
     ]
     assert {"$ref": "#/$defs/WashRecipe"} in json_schema()["oneOf"]
+
+
+def test_a_lookout_is_of_a_stream_that_the_recipe_has() -> None:
+    with pytest.raises(RecipeError, match=r"network\.lookout\.picture"):
+        tiny_recipe(network={"lookout": {"picture": 1}})

@@ -22,7 +22,6 @@ class NetworkSettings:
     heads: Annotated[int, Ge(1)] = 4
     patch: dict[str, tuple[Count, Count, Count]] = field(default_factory=dict)
     """Per stream, cells of (time, height, width) that the stem folds into channels; (1, 1, 1) where not named."""
-
     lookout: dict[str, Count] = field(default_factory=dict)
     """Per stream, attention blocks on the way in at the level above the innermost, each stream by itself: dear, but it
     puts together small things that move. None where not named."""

@@ -92,7 +92,8 @@ class Trainer:
         sigma = draw_maps(self.diffusion, steps, size, random)
         hide = torch.rand(size, generator=random) < self.settings.drop
         condition = self.condition(batch).hidden(hide)
-        alone = bool(torch.rand((), generator=random) < self.diffusion.mix.alone) if self.diffusion.mix.alone else False
+        # By a key of its own, so that what is drawn besides does not depend on it.
+        alone = bool(torch.rand((), generator=generator("alone", self.settings.seed, key)) < self.diffusion.mix.alone)
         return self._loss_at(sigma, batch, random, condition, key / self.settings.clips, alone)
 
     @torch.no_grad()
