@@ -76,7 +76,7 @@ def place(name: str, out: Path | None, resume: bool, dry_run: bool = False) -> t
 
 def describe_network(trainer: Trainer, encoded: EncodedSet, report: Report) -> None:
     """Reports the network's size, what it computes in, and how many clips it has to learn from."""
-    weights = sum(p.numel() for p in trainer.parameters)
+    weights = sum(p.numel() for p in trainer.optimizer.parameters)
     clips = {split: len(encoded.members(split)) for split in ("train", "test")}
     report({"event": "network", "parameters": weights, "bf16": trainer.denoiser.bf16, **clips})
 

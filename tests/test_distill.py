@@ -129,7 +129,7 @@ def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     trainer = new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling)
     own = model.generator.denoiser.state_dict()
     assert all(torch.equal(value, own[n].float()) for n, value in trainer.denoiser.state_dict().items())
-    assert all(p.dtype == torch.float32 for p in trainer.parameters)
+    assert all(p.dtype == torch.float32 for p in trainer.optimizer.parameters)
     assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
 
 

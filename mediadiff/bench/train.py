@@ -66,7 +66,7 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
     counts, forward_flops = count(lambda: trainer.step(batch)), count(predict).flops
     size = recipe.training.batch
     return Training(
-        parameters=sum(p.numel() for p in trainer.parameters),
+        parameters=sum(p.numel() for p in trainer.optimizer.parameters),
         batch=size,
         threads=torch.get_num_threads(),
         step=step,

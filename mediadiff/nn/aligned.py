@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -55,22 +55,17 @@ class Exchange(nn.Module):
         self.tell = nn.ModuleDict({n: Tell(channels, embedding, step) for n, step in step_seconds.items()})
         self.hear = nn.ModuleDict({n: Hear(embedding) for n in step_seconds})
 
-    def forward(
-        self, tokens: Mapping[str, Tensor], moments: Mapping[str, Sequence[Tensor]], circular: bool
-    ) -> dict[str, list[Tensor]]:
-        """What each stream hears, `[B, M, E]` for each set of its own `moments` `[M]` in seconds.
+    def forward(self, tokens: Mapping[str, Tensor], moments: Mapping[str, Tensor], circular: bool) -> dict[str, Tensor]:
+        """What each of two or more streams hears, `[B, M, E]` at its own `moments` `[M]` in seconds.
 
-        `tokens[name]` is `[B, T, S, C]`. Alone, a stream hears nothing: an empty list.
+        `tokens[name]` is `[B, T, S, C]`.
         """
         tell = {n: cast(Tell, self.tell[n]) for n in tokens}
         tracks = {n: tell[n](x) for n, x in tokens.items()}
-        heard: dict[str, list[Tensor]] = {n: [] for n in tokens}
-        for name in tokens:
-            others = [n for n in tokens if n != name]
-            if others:
-                for seconds in moments[name]:
-                    each = [self.hear[name](tracks[n], tell[n].seconds, seconds, circular) for n in others]
-                    heard[name].append(torch.stack(each).sum(0))
+        heard = {}
+        for name, seconds in moments.items():
+            each = [self.hear[name](tracks[n], tell[n].seconds, seconds, circular) for n in tokens if n != name]
+            heard[name] = torch.stack(each).sum(0)
         return heard
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -81,16 +81,10 @@ class Inner(NamedTuple):
     around: float | None
     """Where time is a circle: how long it is, in seconds."""
     skips: list[Tensor]
-    embeddings: list[Tensor]
-    """`[B, T, E]` for each level: noise level, condition, and what was heard of other streams."""
+    embedding: Tensor
+    """`[B, T, E]` for the steps of the stream: noise level, condition, and what was heard of other streams."""
     through: Tensor
     """`[B, C, T, H, W]`: the input as far as it goes straight to the output."""
-
-    def hearing(self, heard: Sequence[Tensor]) -> Inner:
-        """The same, what was heard at each level added to its embedding; for the innermost alone, just that one."""
-        kept = len(self.embeddings) - len(heard)
-        told = [e + h for e, h in zip(self.embeddings[kept:], heard, strict=True)]
-        return self._replace(embeddings=self.embeddings[:kept] + told)
 
 
 class StreamLevels(nn.Module):
@@ -125,6 +119,8 @@ class StreamLevels(nn.Module):
         temporal = not flat
         self.stem = linear(folded, channels[0])
         self.level = LevelEmbedding(64, embedding)
+        # Of the steps of one patch some may be given and others not: which ones, an average would not tell.
+        self.join = linear(time * embedding, embedding) if time > 1 and not flat else None
         # Low tones are not high ones: where a cell lies in the plane is told to convolutions, which cannot see it.
         outer = (
             (shape.height // height, channels[0])
@@ -173,40 +169,40 @@ class StreamLevels(nn.Module):
         return x.reshape(b, c // time, time, t, h, w).transpose(2, 3).reshape(b, c // time, t * time, h, w)
 
     def embeddings(self, e: Tensor) -> list[Tensor]:
-        """Per-step embeddings `[B, T, E]` at the time resolution of each level."""
-        levels = []
-        for i in range(len(self.layouts)):
-            steps = self.patch[0] if i == 0 else (2 if self.flat else 1)
-            e = F.avg_pool1d(e.transpose(1, 2), steps).transpose(1, 2) if steps > 1 else e
-            levels.append(e)
-        return levels
+        """What the blocks of each level are told, `[B, T, E]` at its time steps, of `e` `[B, T, E]` at the stream's."""
+        time = self.patch[0]
+        levels = [self.join(e.unflatten(1, (-1, time)).flatten(2)) if self.join else averaged(e, time)]
+        for _ in self.layouts[1:]:
+            levels.append(averaged(levels[-1], 2) if self.flat else levels[-1])
+        return [F.silu(e) for e in levels]
 
-    def moments(self, level: int, steps: int, device: torch.device) -> Tensor:
-        """The middles, in seconds, of the time steps of a level: `[steps]`."""
-        length = self.patch[0] * (2**level if self.flat else 1) / self.rate
-        return (torch.arange(steps, device=device) + 0.5) * length
+    def moments(self, e: Tensor, level: int | None = None) -> Tensor:
+        """The middles, in seconds, of the time steps that `e` `[B, T, E]` tells of: `[T]`."""
+        folded = 1 if level is None else self.patch[0] * (2**level if self.flat else 1)
+        return (torch.arange(e.shape[1], device=e.device) + 0.5) * (folded / self.rate)
 
     def enter(self, x: Tensor, e: Tensor, circular: bool) -> Inner:
         """The way in: `x` `[B, C, T, H, W]` under the embedding `e` `[B, T, E]`, down to tokens."""
         layouts = [layout.closed() for layout in self.layouts] if circular else self.layouts
         embeddings = self.embeddings(e)
-        moments = [self.moments(i, e.shape[1], x.device) for i, e in enumerate(embeddings)]
+        moments = [self.moments(each, level) for level, each in enumerate(embeddings)]
         around = x.shape[2] / self.rate if circular else None
         h, skips = self.fold(x), []
         for i, level in enumerate(self.down):
             h = self.shrink[i - 1](h) if i else h
-            h = level(h, F.silu(embeddings[i]), layouts[i], moments[i], around)
+            h = level(h, embeddings[i], layouts[i], moments[i], around)
             skips.append(h)
         tokens = layouts[-1].tokens(h, x.shape[0]) + self.place
         through = x * self.through(F.silu(e)).transpose(1, 2)[..., None, None]
-        return Inner(tokens, layouts, moments, around, skips, embeddings, through)
+        return Inner(tokens, layouts, moments, around, skips, e, through)
 
     def leave(self, inner: Inner) -> Tensor:
         """The way out: tokens up to a prediction `[B, C, T, H, W]`."""
         h = self.layouts[-1].from_tokens(inner.tokens)
+        embeddings = self.embeddings(inner.embedding)
         for i in reversed(range(len(self.layouts))):
             h = torch.cat([h, inner.skips[i]], dim=1)
-            h = self.up[i](h, F.silu(inner.embeddings[i]), inner.layouts[i], inner.moments[i], inner.around)
+            h = self.up[i](h, embeddings[i], inner.layouts[i], inner.moments[i], inner.around)
             h = self.grow[i - 1](h) if i else h
         return self.unfold(h, len(inner.tokens)) + inner.through
 
@@ -273,7 +269,7 @@ class UNet(nn.Module):
                 raise UsageError(f"stream {name} takes time steps in multiples of {part.multiple}; got {got}")
             e = self.dense(F.silu(part.level(level[name], given[name]) + asked(name)))
             inner[name] = part.enter(x[name].to(dtype), e, circular)
-        inner = self._meet(self._told(self.before, inner, circular, inmost=True))
+        inner = self._meet(self._told(self.before, inner, circular))
         inner = self._told(self.after, inner, circular)
         return {n: parts[n].leave(i).float() for n, i in inner.items()}
 
@@ -293,8 +289,8 @@ class UNet(nn.Module):
         shapes = [i.tokens.shape for i in inner.values()]
         tokens = torch.cat([i.tokens.flatten(1, 2) for i in inner.values()], dim=1)
         places = [shape[2] for shape in shapes]
-        each = [i.embeddings[-1].repeat_interleave(s, dim=1) for i, s in zip(inner.values(), places, strict=True)]
-        e = F.silu(torch.cat(each, dim=1))
+        told = [self._part(n).embeddings(i.embedding)[-1] for n, i in inner.items()]
+        e = torch.cat([t.repeat_interleave(s, dim=1) for t, s in zip(told, places, strict=True)], dim=1)
         seconds = [i.moments[-1].repeat_interleave(s) for i, s in zip(inner.values(), places, strict=True)]
         # All streams last equally long.
         around = next(iter(inner.values())).around
@@ -304,12 +300,18 @@ class UNet(nn.Module):
         split = tokens.split([shape[1] * shape[2] for shape in shapes], dim=1)
         return {n: i._replace(tokens=t.reshape(i.tokens.shape)) for (n, i), t in zip(inner.items(), split, strict=True)}
 
-    @staticmethod
-    def _told(exchange: Exchange, inner: dict[str, Inner], circular: bool, inmost: bool = False) -> dict[str, Inner]:
+    def _told(self, exchange: Exchange, inner: dict[str, Inner], circular: bool) -> dict[str, Inner]:
         """The same, each stream having heard what every other one holds at each of its moments."""
-        moments = {n: i.moments[-1:] if inmost else i.moments for n, i in inner.items()}
-        heard = exchange({n: i.tokens for n, i in inner.items()}, moments, circular) if len(inner) > 1 else {}
-        return {n: i.hearing(heard.get(n, [])) for n, i in inner.items()}
+        if len(inner) < 2:
+            return inner
+        moments = {n: self._part(n).moments(i.embedding) for n, i in inner.items()}
+        heard = exchange({n: i.tokens for n, i in inner.items()}, moments, circular)
+        return {n: i._replace(embedding=i.embedding + heard[n]) for n, i in inner.items()}
 
     def _part(self, name: str) -> StreamLevels:
         return cast(StreamLevels, self.streams[name])
+
+
+def averaged(e: Tensor, steps: int) -> Tensor:
+    """`[B, T, E]` to `[B, T / steps, E]`, the mean of every so many steps."""
+    return F.avg_pool1d(e.transpose(1, 2), steps).transpose(1, 2) if steps > 1 else e

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mediadiff.errors import ModelError
 from mediadiff.io.files import write_json
@@ -28,7 +27,7 @@ def save(folder: Path, trainer: Trainer) -> Path:
     parts = {
         "weights": dict(trainer.denoiser.state_dict()),
         "average": trainer.average.weights,
-        "optimizer": _moments(trainer.optimizer),
+        "optimizer": trainer.optimizer.state(),
     }
     if trainer.snapshot is not None:
         parts["snapshot"] = trainer.snapshot
@@ -82,21 +81,8 @@ def _load(path: Path, trainer: Trainer) -> None:
     except RuntimeError as error:
         raise ModelError(f"{path} was made by another recipe: {str(error).splitlines()[0]}") from error
     trainer.average.load(parts["average"])
-    _restore(trainer.optimizer, parts["optimizer"])
+    trainer.optimizer.load(parts["optimizer"])
     trainer.snapshot = parts.get("snapshot")
     trainer.clips, trainer.slowdown = state["clips"], state["slowdown"]
     # The first checkpoints did not say how long they took.
     trainer.seconds = state.get("seconds", 0.0)
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"{place}.{name}": value for place, values in state.items() for name, value in values.items()}
-
-
-def _restore(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in moments.items():
-        place, name = key.split(".")
-        state.setdefault(int(place), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

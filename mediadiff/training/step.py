@@ -18,6 +18,7 @@ from mediadiff.diffusion.streams import Standard, Streams
 from mediadiff.nn.condition import Condition
 from mediadiff.rng import generator
 from mediadiff.training.averages import Average
+from mediadiff.training.optimizer import Optimizer
 from mediadiff.training.settings import TrainingSettings
 
 
@@ -71,10 +72,7 @@ class Trainer:
     ):
         self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
         self.settings, self.diffusion, self.objective = settings, diffusion, objective
-        self.parameters = list(denoiser.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-        )
+        self.optimizer = Optimizer(denoiser)
         self.average = Average(denoiser, settings.average)
         self.snapshot: dict[str, Tensor] | None = None
         """The average as it was early on, for autoguidance."""
@@ -133,11 +131,9 @@ class Trainer:
 
     def step(self, batch: Batch) -> Outcome:
         """Takes one step; one whose loss or gradient is not finite changes nothing but the number of clips seen."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, self.clips) * self.slowdown
         loss, errors = self.loss(batch, self.clips)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_gradient)
+        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.clip_gradient)
         outcome = Outcome(
             float(loss.detach()),
             sum(float(e) for e in errors.values()) / len(errors),
@@ -145,9 +141,9 @@ class Trainer:
             bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
         )
         if outcome.finite:
-            self.optimizer.step()
+            self.optimizer.step(learning_rate(self.settings, self.clips) * self.slowdown)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clear()
         before = self.clips
         self.clips += self.settings.batch
         mark = math.ceil(self.settings.snapshot * self.settings.clips)

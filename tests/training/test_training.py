@@ -64,7 +64,7 @@ def test_streams_learnt_alone_are_learnt_as_if_the_clips_had_no_other(tmp_path):
     encoded = build.encode(recipe, lambda event: None)
     trainer = build.new_trainer(recipe, encoded)
     batch = loader.batch(encoded, 0, 0, 4)
-    for p in trainer.parameters:
+    for p in trainer.optimizer.parameters:
         torch.nn.init.normal_(p, std=0.1)
     every, other = (trainer.loss(one, 8)[1] for one in (batch, _with_another_picture(batch)))
     # Drawn with this key, the step learns each stream alone: the sound's error knows nothing of the picture.
