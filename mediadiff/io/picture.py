@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -31,7 +32,7 @@ def read_picture(
     limits.check(media.path, "pixels", height * width)
     wanted = None if max_seconds is None else max(1, int(max_seconds * target_rate))
     kept, count, shown, rgb, converter = bytearray(), 0, None, b"", colour.converter()
-    for frame in on_grid(_timed(media, info, limits), target_rate, media.origin, info.is_still):
+    for frame in on_grid(_timed(media, info, limits), target_rate * info.tick, media.origin / info.tick, info.is_still):
         if frame is not shown:
             shown, rgb = frame, _draw(media.path, frame, info, (height, width), limits, converter).tobytes()
         kept += rgb
@@ -46,24 +47,32 @@ def read_picture(
 
 
 def on_grid(
-    frames: Iterator[tuple[Fraction, Fraction, Any]], rate: Fraction, origin: Fraction, is_still: bool = False
+    frames: Iterator[tuple[int | Fraction, int | Fraction, Any]],
+    rate: Fraction,
+    origin: Fraction,
+    is_still: bool = False,
 ) -> Iterator[Any]:
-    """Frames with their start and end as frames at an exact `rate`.
+    """Frames with their start and end as frames at an exact `rate`, all on one clock, whatever its unit.
 
     Step k shows what is on at its middle, `origin + (k + 1/2) / rate`, so time stamps may be rounded by almost half a
     step. The first frame is held from `origin` on; a stream that is shorter than a step gives one frame.
     """
-    middle, step = origin + 1 / (2 * rate), 1 / rate
-    held, held_until, given = None, origin, False
+    first, each = origin + 1 / (2 * rate), 1 / rate
+    # Whole numbers, for fractions take as long as decoding a small picture.
+    parts = math.lcm(first.denominator, each.denominator)
+    middle, step = int(first * parts), int(each * parts)
+    held: Any = None
+    held_until: int | Fraction = 0
+    given = False
     for start, end, frame in frames:
-        while held is not None and middle < start:
+        while held is not None and middle < start * parts:
             yield held
             given = True
             middle += step
         held, held_until = frame, end
     if held is None:
         return
-    while middle < held_until and not (is_still and given):
+    while middle < held_until * parts and not (is_still and given):
         yield held
         given = True
         middle += step
@@ -71,8 +80,10 @@ def on_grid(
         yield held
 
 
-def _timed(media: MediaInfo, info: PictureInfo, limits: Limits) -> Iterator[tuple[Fraction, Fraction, Any]]:
-    """The decoded frames with their start and end on the file's clock."""
+def _timed(media: MediaInfo, info: PictureInfo, limits: Limits) -> Iterator[tuple[int | Fraction, int | Fraction, Any]]:
+    """The decoded frames with their start and end on the file's clock, in the stream's ticks."""
+    begin, usual = info.start / info.tick, 1 / (info.rate * info.tick)
+    tick, first = float(info.tick), float(info.start)
     previous = None
     work = 0
     with source.open_media(media.path, limits) as container:
@@ -81,14 +92,13 @@ def _timed(media: MediaInfo, info: PictureInfo, limits: Limits) -> Iterator[tupl
             limits.check(media.path, "pixels", frame.width * frame.height)
             work += frame.width * frame.height * 3
             limits.check(media.path, "decoded_bytes", work)
-            length = frame.duration * frame.time_base if frame.duration and frame.time_base else 1 / info.rate
-            start = frame.pts * frame.time_base if frame.pts is not None else None
+            start: int | Fraction | None = frame.pts
             if previous is not None and (start is None or start <= previous[0]):
                 start = previous[1]
-            start = info.start if start is None else start
-            limits.check(media.path, "seconds", start - info.start)
-            previous = (start, start + length)
-            yield start, start + length, frame
+            start = begin if start is None else start
+            limits.check(media.path, "seconds", float(start) * tick - first)
+            previous = (start, start + (frame.duration or usual))
+            yield *previous, frame
 
 
 def _draw(path: str, frame: Any, info: PictureInfo, target: Size, limits: Limits, converter: Any) -> np.ndarray:

@@ -62,6 +62,7 @@ class PictureInfo:
     pixels: str  # FFmpeg's name of the pixel format
     colour: str
     stream: int
+    tick: Fraction  # seconds of a step of its clock
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
         pixels=frame.format.name,
         colour=colour.words(frame, stream.metadata),
         stream=stream.index,
+        tick=stream.time_base,
     )
 
 

@@ -113,15 +113,15 @@ def decode(path: str | Path, container: av.container.InputContainer, stream: Any
     Raises `MediaError` for a part that is damaged, and, at the end, when the packets of all streams together end
     before the length that the container declares, or its own before the stream's: a file that was cut.
     """
-    reached = own = Fraction(0)
-    where = 0.0
+    ends: dict[int, int | Fraction] = {}
+    where, tick = 0.0, float(stream.time_base)
     for packet in container.demux():
-        end = packet.pts * packet.time_base + _length(packet) if packet.pts is not None else reached
-        reached = max(reached, end)
-        if packet.stream.index != stream.index:
-            continue
+        of = packet.stream.index
         if packet.pts is not None:
-            own = max(own, end)
+            # In the stream's own ticks: whole numbers, for fractions take as long as decoding a small picture.
+            ends[of] = max(ends.get(of, 0), packet.pts + (packet.duration or _ticks(packet.stream)))
+        if of != stream.index:
+            continue
         damaged = f"damaged after {where:.3f} s of its {KINDS[stream.type]}"
         with naming(path, f"{damaged}: "):
             frames: list[Any] = list(packet.decode())
@@ -129,11 +129,14 @@ def decode(path: str | Path, container: av.container.InputContainer, stream: Any
             if frame.is_corrupt:
                 raise MediaError(path, damaged)
             if frame.pts is not None:
-                where = float(frame.pts * frame.time_base)
+                where = frame.pts * tick
             yield frame
     if container.format.name in GUESSED_LENGTH:
         return
     slack = max([TOLERANCE, *(_frame_length(stream) / 2 for stream in container.streams.video)])
+    streams: Any = container.streams
+    held_each = {of: end * streams[of].time_base for of, end in ends.items()}
+    reached, own = max(held_each.values(), default=Fraction(0)), held_each.get(stream.index, Fraction(0))
     # not from the container's start time, which FFmpeg gets wrong for Opus below 48 kHz
     whole = Fraction(container.duration or 0, 1_000_000)
     for what, declared, held in (("it", whole, reached), (f"its {KINDS[stream.type]}", declared_length(stream), own)):
@@ -152,10 +155,9 @@ def declared_length(stream: Any) -> Fraction | None:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _length(packet: Any) -> Fraction:
-    if packet.duration:
-        return packet.duration * packet.time_base
-    return _frame_length(packet.stream)
+def _ticks(stream: Any) -> Fraction:
+    """The length of a packet that does not say it."""
+    return _frame_length(stream) / stream.time_base
 
 
 def _frame_length(stream: Any) -> Fraction:
