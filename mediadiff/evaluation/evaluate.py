@@ -20,6 +20,7 @@ from mediadiff.evaluation.classifier import BATCH, Classifier, Settings, recogni
 from mediadiff.evaluation.controls import noise_like
 from mediadiff.evaluation.impacts import seen_and_heard
 from mediadiff.evaluation.levels import levels
+from mediadiff.evaluation.real import FEWEST as FEWEST_REAL
 from mediadiff.evaluation.real import read_real, round_trip
 from mediadiff.evaluation.report import Column, Evaluation, Level, Section, Synchrony
 from mediadiff.evaluation.sync import agreement, shuffled
@@ -59,14 +60,26 @@ def evaluate(
     PNG to be drawn, real clips above rendered ones; `report` gets an event (a dict) now and then. Besides real test
     clips and rendered ones there are three controls: the test clips through the domains, noise with their spectra, and
     train clips, which are copies by construction. Everything is drawn by key from `seed`.
+    Fewer than `FEWEST_REAL` real clips of sound and picture are measured by their synchrony alone.
     Raises UsageError where there are too few clips to measure with.
     """
-    real = read_real(data, domains, seconds, labels, _progress("encode", report))
+    both = {"sound", "picture"} <= {domain.medium for domain in domains.values()}
+    fewest = 2 if both else FEWEST_REAL
+    real = read_real(data, domains, seconds, labels, _progress("encode", report), fewest)
     clips = list(rendered)
     if len(clips) < 2:
         raise UsageError(f"an evaluation needs two rendered clips or more; got {len(clips)}")
     if sheet is not None:
         side_by_side([*real.test, *real.train], clips, sheet)
+    everything = [*real.train, *real.test]
+    if few := len(everything) < FEWEST_REAL:
+        note = f"{len(everything)} real clips are too few to train a classifier on: only their synchrony is measured"
+    synchrony = {}
+    if both:
+        beside = {"real": everything} if few else {"real test": real.test}
+        synchrony = _synchrony({**beside, "rendered": clips}, data.bounce is not None, seed)
+    if few:
+        return Evaluation(name, len(clips), (), (note,), synchrony)
     drawn, _ = draw(real.test, clips, seed)
     doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
     sets = {
@@ -80,9 +93,6 @@ def evaluate(
     for medium in sorted({domain.medium for domain in domains.values()}):
         classifier = _classifier(medium, real.train, clips[0], seconds, seed, cache, _progress("classifier", report))
         sections.append(_section(medium, classifier, real.train, sets, seed))
-    synchrony = {}
-    if {"sound", "picture"} <= {domain.medium for domain in domains.values()}:
-        synchrony = _synchrony({"real test": real.test, "rendered": clips}, data.bounce is not None, seed)
     notes = list(real.notes)
     if len(drawn) < 50:
         notes.append(f"only {len(drawn)} clips of each set are compared, so the figures are rough")

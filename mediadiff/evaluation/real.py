@@ -15,6 +15,9 @@ from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediaError, UsageError
 
+FEWEST = 20
+"""Real clips that a classifier can be trained on and compared with."""
+
 
 @dataclass(frozen=True)
 class RealClips:
@@ -32,11 +35,12 @@ def read_real(
     seconds: Fraction,
     labels: Collection[str],
     progress: Callable[[int, int], None] = lambda done, of: None,
+    fewest: int = FEWEST,
 ) -> RealClips:
     """All clips of the folder that have one of `labels` (all clips, where there are no labels).
 
     Without a test split every fifth clip stands in for it, with a note: the model may have been trained on those.
-    Raises UsageError where fewer than 20 clips are left to compare with.
+    Raises UsageError where fewer than `fewest` clips are left to compare with.
     """
     items = [item for item in scan(data).items if not labels or item.label in labels]
     notes = []
@@ -59,7 +63,7 @@ def read_real(
         progress(done, len(items))
     if bad:
         notes.append(f"{len(bad)} files could not be read, the first: {bad[0]}")
-    if len(train) + len(test) < 20 or not test or not train:
+    if len(train) + len(test) < fewest or not test or not train:
         raise UsageError(
             f"too few real clips to measure with: {len(train)} train and {len(test)} test clips of the model's labels "
             f"in {data.folder or 'the generated data'}; take a folder with more (--data), or another rule for data.test"

@@ -225,6 +225,18 @@ def test_too_few_real_clips(tmp_path: Path) -> None:
         measured(tmp_path, tmp_path, tones(1, "made"))
 
 
+def test_a_few_films_are_measured_by_their_synchrony_alone(tmp_path: Path) -> None:
+    clips = [bounce.clip(BounceSettings(clips=20, balls=1), i, 1.0) for i in range(6)]
+    for i, clip in enumerate(clips[:4]):
+        clip.save(tmp_path / f"{i}.mkv")
+    domains = {"sound": Stft(), "picture": Frames(height=32, width=32, frame_rate=12)}
+    found = evaluate("few", clips[4:], DataSettings(str(tmp_path)), domains, Fraction(1))
+    assert not found.sections and list(found.synchrony) == ["real", "rendered", "rendered, sounds shuffled"]
+    assert found.synchrony["real"].agreement.clips == 4
+    assert any("4 real clips are too few to train a classifier on" in note for note in found.notes)
+    assert "AV-Align" in found.text() and found.to_dict()["sections"] == []
+
+
 def test_a_file_that_cannot_be_read_is_noted(folder: Path, cache: Path, tmp_path: Path) -> None:
     import shutil
 
