@@ -16,7 +16,7 @@ class TrainingSettings:
 
     clips: Clips = 50_000
     batch: Annotated[int, Ge(1), Le(4096)] = 32
-    learning_rate: Annotated[float, Gt(0), Lt(1)] = 1e-3
+    learning_rate: Annotated[float, Gt(0), Lt(1)] = 4e-3
     warmup: Annotated[int, Ge(0)] = 1_000
     """Clips over which the learning rate rises."""
     decay: Annotated[float, Ge(0), Le(1)] = 0.3
