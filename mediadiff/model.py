@@ -308,7 +308,8 @@ def new_denoiser(recipe: TrainRecipe, labels: int) -> Denoiser:
     """An untrained denoiser for a recipe, in float32."""
     from mediadiff.diffusion.denoiser import Denoiser
     from mediadiff.nn.embeddings import Uncertainty
-    from mediadiff.nn.unet import StreamShape, UNet
+    from mediadiff.nn.stream import StreamShape
+    from mediadiff.nn.unet import UNet
 
     shapes = {}
     for name, domain in recipe.streams.items():

@@ -10,7 +10,8 @@ from mediadiff.errors import UsageError
 from mediadiff.nn.aligned import at
 from mediadiff.nn.condition import Condition, ConditionEncoder, Timeline
 from mediadiff.nn.settings import NetworkSettings
-from mediadiff.nn.unet import StreamShape, UNet
+from mediadiff.nn.stream import StreamShape
+from mediadiff.nn.unet import UNet
 
 SOUND = StreamShape(1, 32, 1, Fraction(125))
 PICTURE = StreamShape(3, 16, 24, Fraction(12))
@@ -64,6 +65,21 @@ def test_level_acts_at_its_own_time_step():
     # Four blocks, each with one convolution of length 5 along time, carry a change eight steps far and no further.
     assert difference[:, :, 0].max() > 1e-3
     assert difference[:, :, 9:].max() == 0
+
+
+@torch.no_grad()
+def test_which_steps_of_a_patch_are_given_is_told():
+    settings = NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"picture": (4, 2, 2)})
+    net = network({"picture": PICTURE}, settings)
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 8}, batch=1)
+    level = {"picture": torch.ones(1, 8)}
+    outs = []
+    for step in (0, 3):
+        here = given["picture"].clone()
+        here[0, step] = True
+        outs.append(net(x, level, {"picture": here}, condition)["picture"])
+    # In steps that neither names: what is told of one's own step goes around the patch.
+    assert (outs[0] - outs[1])[:, :, 1:3].abs().max() > 1e-3
 
 
 @torch.no_grad()
