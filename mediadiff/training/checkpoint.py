@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from mediadiff.errors import ModelError
 from mediadiff.io.files import write_json
 from mediadiff.io.tensors import load_tensors, save_tensors
+from mediadiff.training.course import Course
 from mediadiff.training.step import Trainer
 
 KEPT = 2
@@ -38,6 +40,7 @@ def save(folder: Path, trainer: Trainer) -> Path:
             "clips": trainer.clips,
             "seconds": round(trainer.seconds, 1),
             "slowdown": trainer.slowdown,
+            "course": asdict(trainer.course),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "sha256": hashes,
@@ -84,5 +87,5 @@ def _load(path: Path, trainer: Trainer) -> None:
     trainer.optimizer.load(parts["optimizer"])
     trainer.snapshot = parts.get("snapshot")
     trainer.clips, trainer.slowdown = state["clips"], state["slowdown"]
-    # The first checkpoints did not say how long they took.
-    trainer.seconds = state.get("seconds", 0.0)
+    trainer.course = Course(**state["course"])
+    trainer.seconds = state["seconds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ class Loop:
         self.log = Log(self.out / "log.jsonl", trainer.clips)
         self.say({"event": "start", "clips": trainer.clips, "of": settings.clips, "threads": torch.get_num_threads()})
         for fault in faults:
-            self.say({"event": "warning", "clips": trainer.clips, "text": fault})
+            self._warn(fault)
         if not checkpoint.everything(self.checkpoints):
             # So that there is always something to roll back to.
             checkpoint.save(self.checkpoints, trainer)
@@ -91,33 +92,42 @@ class Loop:
         )
 
     def _guard(self, outcome: Outcome) -> None:
-        """Skip, then roll back with half the learning rate, then stop with a report."""
-        if outcome.finite:
-            self.skipped = 0
+        """Skip what is not finite, then roll back with half the learning rate, then stop with a report.
+
+        A training that gets worse and worse is rolled back at once.
+        """
+        course, clips = self.trainer.course, self.trainer.clips
+        if not outcome.finite:
+            self.skipped += 1
+            said = f"loss {outcome.loss}, gradient {outcome.gradient}"
+            self._warn(f"a step was skipped: not finite ({said})")
+            if self.skipped == SKIPS:
+                self._roll_back(f"after {clips} clips {SKIPS} steps in a row were not finite ({said})")
             return
-        self.skipped += 1
+        self.skipped = 0
+        if course.is_lost:
+            # The last checkpoint may be of a training that was breaking already.
+            for path in checkpoint.everything(self.checkpoints)[1:]:
+                shutil.rmtree(path)
+            self._roll_back(f"after {clips} clips the loss had risen from {course.best:.3g} to {course.mean:.3g}")
+
+    def _roll_back(self, fault: str) -> None:
         trainer = self.trainer
-        said = f"loss {outcome.loss}, gradient {outcome.gradient}"
-        self.say({"event": "warning", "clips": trainer.clips, "text": f"a step was skipped: not finite ({said})"})
-        if self.skipped < SKIPS:
-            return
         if trainer.slowdown < 1:
             raise TrainingError(
-                f"training stopped after {trainer.clips} clips: {SKIPS} steps in a row were not finite ({said}), "
-                "also at half the learning rate. The last sound checkpoint is kept. Try a lower "
-                "training.learning_rate, training.precision=float32, and `mediadiff doctor` on the data."
+                f"training stopped: {fault}, also at half the learning rate. The last sound checkpoint is kept. Try a "
+                "lower training.learning_rate, training.precision=float32, and `mediadiff doctor` on the data."
             )
         faults = checkpoint.load_last(self.checkpoints, trainer)
         trainer.slowdown, self.skipped = 0.5, 0
         # A kill before the next checkpoint must not bring the full learning rate back.
         checkpoint.save(self.checkpoints, trainer)
-        self.say(
-            {
-                "event": "warning",
-                "clips": trainer.clips,
-                "text": f"rolled back to {trainer.clips} clips, at half the learning rate {'; '.join(faults)}".strip(),
-            }
+        self._warn(
+            f"{fault}: rolled back to {trainer.clips} clips, at half the learning rate {'; '.join(faults)}".strip()
         )
+
+    def _warn(self, text: str) -> None:
+        self.say({"event": "warning", "clips": self.trainer.clips, "text": text})
 
     def say(self, event: dict[str, Any]) -> None:
         if self.log is not None:

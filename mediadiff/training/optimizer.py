@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 NARROW = 32
 """Rows or columns below which a layer's weight is left to AdamW: of few vectors, each one matters."""
-DECAY = 0.01
+DECAY, DECAY_MATRICES = 0.01, 0.1
+"""Weight decay. Each step of Muon is equally long, so that without enough of it matrices grow until training breaks."""
 
 
 class Optimizer:
@@ -30,7 +31,9 @@ class Optimizer:
         self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
         # It takes no empty list.
         self.muon = (
-            torch.optim.Muon(self.views, weight_decay=DECAY, adjust_lr_fn="match_rms_adamw") if self.views else None
+            torch.optim.Muon(self.views, weight_decay=DECAY_MATRICES, adjust_lr_fn="match_rms_adamw")
+            if self.views
+            else None
         )
 
     def step(self, learning_rate: float) -> None:

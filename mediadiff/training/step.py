@@ -18,6 +18,7 @@ from mediadiff.diffusion.streams import Standard, Streams
 from mediadiff.nn.condition import Condition
 from mediadiff.rng import generator
 from mediadiff.training.averages import Average
+from mediadiff.training.course import Course
 from mediadiff.training.optimizer import Optimizer
 from mediadiff.training.settings import TrainingSettings
 
@@ -81,6 +82,7 @@ class Trainer:
         """What it took to come here, in all runs together."""
         self.slowdown = 1.0
         """Falls when training had to be rolled back."""
+        self.course = Course()
 
     def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch after `key` clips, which key its noise too, and the mean squared error of each stream."""
@@ -141,6 +143,7 @@ class Trainer:
             bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
         )
         if outcome.finite:
+            self.course.update(outcome.loss)
             self.optimizer.step(learning_rate(self.settings, self.clips) * self.slowdown)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
         self.optimizer.clear()

@@ -20,7 +20,7 @@ from mediadiff.data.cache import EncodedSet
 from mediadiff.errors import ModelError, TrainingError, UsageError
 from mediadiff.io.tensors import load_tensors
 from mediadiff.rng import numpy_generator
-from mediadiff.training import check, checkpoint
+from mediadiff.training import check, checkpoint, course
 from mediadiff.training.loop import SKIPS, passed
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.training.step import learning_rate
@@ -245,6 +245,41 @@ def test_many_bad_steps_roll_back_and_then_stop_with_a_report(folder, tmp_path, 
     assert sum("rolled back to" in text for text in texts) == 1
     assert sum("a step was skipped" in text for text in texts) >= 2 * SKIPS
     assert all(w.isfinite().all() for w in weights(tmp_path / "run").values())
+
+
+def test_a_training_that_breaks_is_rolled_back_to_before_and_then_stopped(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "SPAN", 4)
+    recipe = tiny_recipe(folder=folder, training={"clips": 4000, "checkpoint": 16})
+    whole = build._batch
+
+    def loud(encoded, recipe, step):
+        batch = whole(encoded, recipe, step)
+        if step >= 20:
+            batch.streams["sound"].mul_(1000)
+        return batch
+
+    monkeypatch.setattr(build, "_batch", loud)
+    events = []
+    with pytest.raises(TrainingError, match="the loss had risen from .* also at half the learning rate"):
+        build.train(recipe, tmp_path / "run", report=events.append)
+    (back,) = [e for e in events if e["event"] == "warning"]
+    assert "rolled back to" in back["text"]
+    # Not to what was saved while it broke.
+    assert back["clips"] <= 20 * recipe.training.batch
+
+
+def test_a_course_is_lost_where_the_loss_rises_and_stays():
+    found = course.Course()
+    for loss in [5.0] * 50 + [2.0, 8.0] * 50 + [1.0] * 300:
+        found.update(loss)
+        assert not found.is_lost
+    for _ in range(course.SPAN):
+        found.update(1.0 + 1.5 * course.RISE)
+    # After one span the mean has gone 1 - 1/e of the way.
+    assert not found.is_lost
+    for _ in range(course.SPAN):
+        found.update(1.0 + 1.5 * course.RISE)
+    assert found.is_lost
 
 
 def test_the_check_tells_a_training_that_learns_from_one_that_cannot(folder):
