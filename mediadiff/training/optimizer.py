@@ -17,8 +17,8 @@ class Optimizer:
     """Steps over all parameters of a module, each at the same learning rate.
 
     A matrix, or the kernel of a convolution taken as one with a row for each output, moves by its momentum made
-    orthogonal (Muon; scaled to AdamW's own steps as in arXiv 2502.16982, eq. 4), which learns two to ten times as much
-    from a clip as AdamW does. Vectors and tables have no such structure: AdamW.
+    orthogonal (Muon; scaled to AdamW's own steps as in arXiv 2502.16982, eq. 4): all that a batch teaches counts, not
+    what it repeats most. Vectors and tables have no such structure: AdamW.
     """
 
     def __init__(self, module: nn.Module):
