@@ -30,7 +30,9 @@ def measure(
     sheet: Path | None = None,
     report: Report = lambda event: None,
 ) -> Evaluation:
-    """Renders `num` clips, the labels in turn (by default ten of each, and a hundred at least), and measures them.
+    """Renders `num` clips (by default ten of each label, and a hundred at least) and measures them.
+
+    They are asked for by the labels in turn, or, of a model that takes captions, by those of the real clips in turn.
 
     `data` is another folder, laid out as the model's own data is, or a training recipe; without it, the data that the
     model was trained on. `sheet` is a PNG to be drawn, see
@@ -38,8 +40,19 @@ def measure(
     """
     num = enough(model) if num is None else num
     settings = real_data(model, data)
-    clips = model.render(num, model.labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance)
+    captions = _captions(settings) if model.recipe.condition.caption else [""]
+    requests = [
+        model.requests(1, model.labels or None, seed, i, captions[i % len(captions)])[0] for i in range(max(0, num))
+    ]
+    sampling = model.sampling(steps=steps, sampler=sampler, guidance=guidance)
+    clips = model.generator.render(requests, model.length(None), sampling)
     return evaluated(model, counted(clips, num, report), settings, sheet, report)
+
+
+def _captions(data: DataSettings) -> list[str]:
+    from mediadiff.data.folder import scan
+
+    return [item.caption for item in scan(data).items] or [""]
 
 
 def enough(model: Model) -> int:
