@@ -40,19 +40,15 @@ def measure(
     """
     num = enough(model) if num is None else num
     settings = real_data(model, data)
-    captions = _captions(settings) if model.recipe.condition.caption else [""]
-    requests = [
-        model.requests(1, model.labels or None, seed, i, captions[i % len(captions)])[0] for i in range(max(0, num))
-    ]
-    sampling = model.sampling(steps=steps, sampler=sampler, guidance=guidance)
-    clips = model.generator.render(requests, model.length(None), sampling)
+    asked: dict[str, Any] = {"caption": _captions(settings)} if model.recipe.condition.caption else {}
+    clips = model.render(num, model.labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance, **asked)
     return evaluated(model, counted(clips, num, report), settings, sheet, report)
 
 
 def _captions(data: DataSettings) -> list[str]:
     from mediadiff.data.folder import scan
 
-    return [item.caption for item in scan(data).items] or [""]
+    return [item.caption for item in scan(data).items]
 
 
 def enough(model: Model) -> int:

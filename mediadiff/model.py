@@ -92,7 +92,7 @@ class Model:
         label: str | Sequence[str] | None = None,
         seed: int = 0,
         first: int = 0,
-        caption: str = "",
+        caption: str | Sequence[str] = "",
         scalars: Mapping[str, float] | None = None,
         task: Mapping[str, Any] | None = None,
     ) -> list[Request]:
@@ -109,14 +109,18 @@ class Model:
         for name in scalars or ():
             if name not in self.scalars:
                 raise UsageError(f"{self.name} has no number {name!r}; it has: {_listed(self.scalars)}")
-        if caption and not self.recipe.condition.caption:
+        captions = [caption] if isinstance(caption, str) else list(caption) or [""]
+        if any(captions) and not self.recipe.condition.caption:
             raise UsageError(f"{self.name} was not trained with captions; it has labels: {_listed(self.labels)}")
         # As it will be written down, so that what is written down makes the same clip.
-        caption = without_home({"caption": caption})["caption"]
+        captions = [without_home({"caption": text})["caption"] for text in captions]
         plain, files = of_files(task or {}, self.recipe.streams)
         more = parse(plain, self.recipe.streams, self._label)
         rows = range(first, first + num)
-        return [Request(i, seed, labels[i % len(labels)], caption, scalars or {}, files=files, **more) for i in rows]
+        return [
+            Request(i, seed, labels[i % len(labels)], captions[i % len(captions)], scalars or {}, files=files, **more)
+            for i in rows
+        ]
 
     def length(self, seconds: float | Fraction | None, loop: bool = False) -> Fraction:
         """`seconds`, exact, or the model's own length; for a `loop`, one that is a circle of whole steps."""
@@ -140,7 +144,7 @@ class Model:
         sampler: str | None = None,
         guidance: float | None = None,
         autoguidance: float | None = None,
-        caption: str = "",
+        caption: str | Sequence[str] = "",
         scalars: Mapping[str, float] | None = None,
         given_video: str | Path | None = None,
         given_audio: str | Path | None = None,
@@ -154,8 +158,8 @@ class Model:
         """`num` clips, the `first` of them with this index; each is made when it is asked for.
 
         A clip depends on its seed, its index and what is asked, not on how many are rendered or in which order. `label`
-        may be a list, which the clips go through in turn. From `given_video` on as in a render recipe. UsageError for
-        what the model cannot do.
+        and `caption` may be lists, which the clips go through in turn. From `given_video` on as in a render recipe.
+        UsageError for what the model cannot do.
         """
         task: dict[str, Any] = {"given_video": given_video, "given_audio": given_audio, "given": given, "keep": keep}
         task |= {"from": from_, "strength": strength, "loop": loop, "timeline": timeline}

@@ -31,12 +31,14 @@ class Tones:
     name: str = "tones"
     labels: tuple[str, ...] = tuple(PITCHES)
     seconds: Fraction = Fraction(1, 2)
+    caption: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def recipe(self) -> Any:
         data = DataSettings(self.folder, "folder", test={"last": 0.25})
-        return SimpleNamespace(data=data, streams={"sound": Stft(sample_rate=8000, n_fft=128, hop=32)})
+        streams = {"sound": Stft(sample_rate=8000, n_fft=128, hop=32)}
+        return SimpleNamespace(data=data, streams=streams, condition=SimpleNamespace(caption=self.caption))
 
     def render(self, num: int, label: Sequence[str] | None, **how: Any) -> Iterator[Clip]:
         self.asked.append({"num": num, "label": label, **how})
@@ -65,6 +67,13 @@ def test_labels_are_rendered_in_turn_and_progress_is_told(model: Tones, tmp_path
     assert [e["done"] for e in events if e["event"] == "sample"] == list(range(1, 10))
     assert {e["event"] for e in events} == {"encode", "sample", "classifier"}
     assert len(list((tmp_path / "cache" / "classifiers").glob("*.safetensors"))) == 1
+
+
+def test_a_model_of_captions_is_asked_by_those_of_the_real_clips(model: Tones) -> None:
+    model.caption = True
+    measure(cast(Model, model), num=2)
+    # These files have none.
+    assert model.asked[0]["caption"] == [""] * 12 * len(PITCHES)
 
 
 def test_command_prints_the_table_or_one_json_object(

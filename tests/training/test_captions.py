@@ -34,5 +34,7 @@ def test_captions_and_numbers_train_and_steer(tmp_path, monkeypatch):
     low, high = one(scalars={"pitch": 200}), one(scalars={"pitch": 650})
     assert not np.array_equal(low, high)
     assert not np.array_equal(one(caption="a tone of 200 hertz"), one(caption="a tone of 650 hertz"))
+    texts = ["a tone of 200 hertz", "a tone of 650 hertz"]
+    assert [request.caption for request in model.requests(3, caption=texts)] == [texts[0], texts[1], texts[0]]
     with pytest.raises(UsageError, match="has no number 'speed'; it has: pitch"):
         one(scalars={"speed": 1.0})
