@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediadiff.errors import UsageError
-from mediadiff.measure import counted, enough, evaluated, real_data
+from mediadiff.measure import asked_of, counted, enough, evaluated, real_data
 from mediadiff.model import Model, load
 from mediadiff.yaml_document import read_value
 
@@ -76,8 +76,9 @@ class Comparison:
             parts += ["", *aligned(rows)]
         together = {r.asked: s["rendered"] for r in self.rivals if (s := r.evaluation.synchrony)}
         if together:
-            real = next(r.evaluation.synchrony["real test"] for r in self.rivals if r.evaluation.synchrony)
-            parts += ["", *synchrony_lines({"real test": real, **together})]
+            # The real clips come first.
+            name, real = next(next(iter(r.evaluation.synchrony.items())) for r in self.rivals if r.evaluation.synchrony)
+            parts += ["", *synchrony_lines({name: real, **together})]
         return "\n".join(parts)
 
 
@@ -98,7 +99,7 @@ def compare(
     rivals = []
     for text, model, sampling, real in rows:
         count = enough(model) if num is None else num
-        requests = model.requests(count, model.labels or None, seed)
+        requests = model.requests(count, seed=seed, **asked_of(model, real, seed))
         # What is loaded when it is first used, and tried out by the processor, is no clip's time.
         for _ in model.generator.render(requests[:1], model.seconds, sampling):
             pass

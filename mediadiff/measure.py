@@ -40,15 +40,22 @@ def measure(
     """
     num = enough(model) if num is None else num
     settings = real_data(model, data)
-    asked: dict[str, Any] = {"caption": _captions(settings)} if model.recipe.condition.caption else {}
-    clips = model.render(num, model.labels or None, seed=seed, steps=steps, sampler=sampler, guidance=guidance, **asked)
+    clips = model.render(
+        num, seed=seed, steps=steps, sampler=sampler, guidance=guidance, **asked_of(model, settings, seed)
+    )
     return evaluated(model, counted(clips, num, report), settings, sheet, report)
 
 
-def _captions(data: DataSettings) -> list[str]:
+def asked_of(model: Model, data: DataSettings, seed: int) -> dict[str, Any]:
+    """What clips are asked for by, in turn: the labels, or labels and captions of real clips in an order by key."""
     from mediadiff.data.folder import scan
+    from mediadiff.rng import numpy_generator
 
-    return [item.caption for item in scan(data).items]
+    if not model.recipe.condition.caption:
+        return {"label": model.labels or None}
+    items = [item for item in scan(data).items if not model.labels or item.label in model.labels]
+    items = [items[i] for i in numpy_generator(seed, "asked").permutation(len(items))]
+    return {"label": [item.label for item in items] if model.labels else None, "caption": [i.caption for i in items]}
 
 
 def enough(model: Model) -> int:

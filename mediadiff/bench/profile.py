@@ -57,6 +57,8 @@ def _group(event: Any) -> str:
             if inside.name == _PHASE + BETWEEN:
                 break
             return str(inside.name.removeprefix(_PHASE))
+        if inside.name.startswith("Optimizer.step"):
+            return "optimiser and average"
         inside = inside.cpu_parent
     for word, group in _WORDS.items():
         if word in event.name.lower() and event.name.startswith("aten::"):

@@ -78,8 +78,11 @@ def evaluate(
     if both:
         beside = {"real": everything} if few else {"real test": real.test}
         synchrony = _synchrony({**beside, "rendered": clips}, data.bounce is not None, seed)
+    if few and not synchrony:
+        raise UsageError(f"{note}, and there are not two of them, or not two rendered, with sound and moving picture")
     if few:
-        return Evaluation(name, len(clips), (), (note,), synchrony)
+        unread = [said for said in real.notes if "test split" not in said]
+        return Evaluation(name, len(clips), (), (*unread, note), synchrony)
     drawn, _ = draw(real.test, clips, seed)
     doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
     sets = {

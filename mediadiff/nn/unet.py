@@ -54,9 +54,9 @@ class UNet(nn.Module):
         inner = settings.channels[-1]
         steps = {n: self._part(n).multiple / self._part(n).rate for n in streams if len(streams) > 1}
         self.before = Exchange(steps, inner, embedding)
-        """What the trunk hears."""
+        """What the trunk hears, and the levels on the way out."""
         self.after = Exchange(steps, inner, embedding)
-        """What the levels on the way out hear: what the trunk has made of it."""
+        """What the levels on the way out hear besides: what the trunk has made of it."""
         self.trunk = nn.ModuleList(TrunkBlock(inner, settings.heads, embedding) for _ in range(settings.attention))
         self.rotated = inner // settings.heads
 

@@ -58,16 +58,20 @@ def everything(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9]*") if (path / "state.json").is_file())
 
 
-def load_last(folder: Path, trainer: Trainer) -> list[str]:
+def load_last(folder: Path, trainer: Trainer, back: int = 0) -> list[str]:
     """Puts the last sound checkpoint's state into the trainer; says which ones were passed over, and why.
 
-    ModelError if there are checkpoints and none is sound.
+    With `back` the last so many are tried only after those before them, and what is later than the one that was taken
+    is deleted. ModelError if there are checkpoints and none is sound.
     """
     found = everything(folder)
     faults: list[str] = []
-    for path in reversed(found):
+    last = max(0, len(found) - back)
+    for path in [*reversed(found[:last]), *reversed(found[last:])]:
         try:
             _load(path, trainer)
+            for later in found[found.index(path) + 1 :] if back else ():
+                shutil.rmtree(later)
             return faults
         except (ModelError, OSError, ValueError, KeyError) as error:
             faults.append(f"{path.name} is damaged and passed over ({error})")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 SPAN = 100
 """Steps that the running mean of the loss looks back over."""
 RISE = 1.0
-"""How far it may rise above its best. The loss holds the logarithm of the error: by 1, errors are e times as large."""
+"""How far it may rise above its best. The loss of denoising holds the logarithm of the error: where that has been
+learnt, a rise by 1 is errors e times as large."""
 
 
 @dataclass
@@ -24,6 +25,11 @@ class Course:
         self.mean += (loss - self.mean) / min(self.steps, SPAN)
         # What the first steps come to says nothing yet.
         self.best = self.mean if self.steps <= SPAN else min(self.best, self.mean)
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether the loss may be about to be lost: no state to come back to."""
+        return self.mean > self.best + RISE / 2
 
     @property
     def is_lost(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from mediadiff.data.loader import Batch
 from mediadiff.errors import TrainingError
 from mediadiff.training import checkpoint
+from mediadiff.training.course import Course
 from mediadiff.training.log import Log
 from mediadiff.training.step import Outcome, Trainer
 
@@ -70,7 +70,8 @@ class Loop:
                 self._progress(outcome, speed)
             if passed(before, trainer.clips, settings.preview) and trainer.clips < settings.clips:
                 self.preview(trainer)
-            if passed(before, trainer.clips, settings.checkpoint) or trainer.clips >= settings.clips:
+            due = passed(before, trainer.clips, settings.checkpoint) and not trainer.course.is_rising
+            if due or trainer.clips >= settings.clips:
                 checkpoint.save(self.checkpoints, trainer)
                 self.publish(trainer)
         self.preview(trainer)
@@ -107,21 +108,23 @@ class Loop:
         self.skipped = 0
         if course.is_lost:
             # The last checkpoint may be of a training that was breaking already.
-            for path in checkpoint.everything(self.checkpoints)[1:]:
-                shutil.rmtree(path)
-            self._roll_back(f"after {clips} clips the loss had risen from {course.best:.3g} to {course.mean:.3g}")
+            fault = f"after {clips} clips the loss had risen from {course.best:.3g} to {course.mean:.3g}"
+            self._roll_back(fault, back=1)
 
-    def _roll_back(self, fault: str) -> None:
+    def _roll_back(self, fault: str, back: int = 0) -> None:
         trainer = self.trainer
         if trainer.slowdown < 1:
             raise TrainingError(
                 f"training stopped: {fault}, also at half the learning rate. The last sound checkpoint is kept. Try a "
                 "lower training.learning_rate, training.precision=float32, and `mediadiff doctor` on the data."
             )
-        faults = checkpoint.load_last(self.checkpoints, trainer)
+        faults = checkpoint.load_last(self.checkpoints, trainer, back)
         trainer.slowdown, self.skipped = 0.5, 0
+        # At the other rate it is another training.
+        trainer.course = Course()
         # A kill before the next checkpoint must not bring the full learning rate back.
         checkpoint.save(self.checkpoints, trainer)
+        self.publish(trainer)
         self._warn(
             f"{fault}: rolled back to {trainer.clips} clips, at half the learning rate {'; '.join(faults)}".strip()
         )

@@ -16,9 +16,9 @@ DECAY, DECAY_MATRICES = 0.01, 0.1
 class Optimizer:
     """Steps over all parameters of a module, each at the same learning rate.
 
-    A matrix, or the kernel of a convolution taken as one with a row for each output, moves by its momentum made
+    A matrix, or the kernel of a convolution of planes as one with a row for each output, moves by its momentum made
     orthogonal (Muon; scaled to AdamW's own steps as in arXiv 2502.16982, eq. 4): all that a batch teaches counts, not
-    what it repeats most. Vectors and tables have no such structure: AdamW.
+    what it repeats most. All else, such as vectors and tables, moves as AdamW moves it.
     """
 
     def __init__(self, module: nn.Module):

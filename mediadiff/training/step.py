@@ -143,7 +143,9 @@ class Trainer:
             bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
         )
         if outcome.finite:
-            self.course.update(outcome.loss)
+            if self.objective is denoising:
+                # Other losses have no logarithm in them, by which a rise could be judged.
+                self.course.update(outcome.loss)
             self.optimizer.step(learning_rate(self.settings, self.clips) * self.slowdown)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
         self.optimizer.clear()

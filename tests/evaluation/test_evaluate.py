@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from mediadiff.clip import Clip, Sound
+from mediadiff.compare import Comparison, Rival
 from mediadiff.data import bounce
 from mediadiff.data.settings import BounceSettings, DataSettings
+from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.frames import Frames
 from mediadiff.domains.stft import Stft
 from mediadiff.errors import UsageError
 from mediadiff.evaluation import evaluate as module
 from mediadiff.evaluation.classifier import Settings
-from mediadiff.evaluation.evaluate import draw, evaluate
+from mediadiff.evaluation.evaluate import draw, evaluate, synchrony_of
 from mediadiff.evaluation.report import Evaluation, Section, recall_of_real
 from tests.evaluation.known_clips import PITCHES, square, tone, tones
 
@@ -235,6 +237,21 @@ def test_a_few_films_are_measured_by_their_synchrony_alone(tmp_path: Path) -> No
     assert found.synchrony["real"].agreement.clips == 4
     assert any("4 real clips are too few to train a classifier on" in note for note in found.notes)
     assert "AV-Align" in found.text() and found.to_dict()["sections"] == []
+
+
+def test_a_few_sounds_are_too_few_for_a_model_of_both(tmp_path: Path) -> None:
+    for i in range(3):
+        tone("low", i).save(tmp_path / f"{i}.wav")
+    domains = {"sound": Stft(), "picture": Frames(height=32, width=32, frame_rate=12)}
+    with pytest.raises(UsageError, match="3 real clips are too few to train a classifier on.* not two of them"):
+        evaluate("few", tones(1, "made"), DataSettings(str(tmp_path)), domains, Fraction(1))
+
+
+def test_the_real_clips_come_first_where_models_are_compared_by_synchrony_alone() -> None:
+    clips = [bounce.clip(BounceSettings(clips=20, balls=1), i, 1.0) for i in range(2)]
+    found = Evaluation("few", 2, (), (), {"real": synchrony_of(clips, False), "rendered": synchrony_of(clips, False)})
+    lines = Comparison((Rival("faces", SamplingSettings(), 12, 0.5, found),)).text().splitlines()
+    assert [line.split()[0] for line in lines if line and line.split()[1:2] == ["2"]] == ["real", "faces"]
 
 
 def test_a_file_that_cannot_be_read_is_noted(folder: Path, cache: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mediadiff.training.optimizer import DECAY, NARROW, Optimizer
+from mediadiff.training.optimizer import DECAY, DECAY_MATRICES, NARROW, Optimizer
 
 RATE = 1e-2
 
@@ -27,15 +27,15 @@ def with_gradients(module, seed):
     return module
 
 
-def moved(module, steps=1):
-    """What steps at `RATE` add to each parameter, weight decay apart."""
+def moved(module):
+    """What a step at `RATE` adds to each parameter, weight decay apart."""
     optimizer = Optimizer(module)
     before = {n: p.detach().clone() for n, p in module.named_parameters()}
-    for step in range(steps):
-        with_gradients(module, step)
-        optimizer.step(RATE)
-    kept = (1 - RATE * DECAY) ** steps
-    return {n: (p - kept * before[n]).detach() for n, p in module.named_parameters()}
+    with_gradients(module, 0)
+    optimizer.step(RATE)
+    decay = {"kernel.weight": DECAY_MATRICES, "square.weight": DECAY_MATRICES}
+    kept = {n: 1 - RATE * decay.get(n, DECAY) for n in before}
+    return {n: (p - kept[n] * before[n]).detach() for n, p in module.named_parameters()}
 
 
 @pytest.mark.parametrize("name", ["kernel.weight", "square.weight"])
