@@ -46,7 +46,7 @@ def read_real(
     notes = []
     if not any(item.split == "test" for item in items):
         items = [replace(item, split="train" if i % 5 else "test") for i, item in enumerate(items)]
-        notes.append("the data has no test split: every fifth clip stands in for it, and the model may have seen it")
+        notes.append("the data has no test split, so the model may have seen what it is measured against")
     train: list[Clip] = []
     test: list[Clip] = []
     bad = []
