@@ -159,25 +159,32 @@ def split(x: Tensor, p: int, q: int) -> Tensor:
 
 
 class Down(nn.Module):
-    """Halves both axes of the plane: space to depth and a linear layer."""
+    """Halves both axes of the plane, and folds `time` frames into one: space to depth and a linear layer."""
 
-    def __init__(self, channels: int, out: int):
+    def __init__(self, channels: int, out: int, time: int = 1):
         super().__init__()
-        self.linear = linear(4 * channels, out)
+        self.time = time
+        self.linear = linear(4 * time * channels, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(merge(x, 2, 2)).permute(0, 3, 1, 2)
+        rows = merge(x, 2, 2).unflatten(0, (-1, self.time))
+        rows = rows.permute(0, 2, 3, 1, 4).flatten(3) if self.time > 1 else rows.squeeze(1)
+        return self.linear(rows).permute(0, 3, 1, 2)
 
 
 class Up(nn.Module):
-    """Doubles both axes of the plane: a linear layer and depth to space."""
+    """Doubles both axes of the plane, and unfolds a frame into `time`: a linear layer and depth to space."""
 
-    def __init__(self, channels: int, out: int):
+    def __init__(self, channels: int, out: int, time: int = 1):
         super().__init__()
-        self.linear = linear(channels, 4 * out)
+        self.time = time
+        self.linear = linear(channels, 4 * time * out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return split(self.linear(x.permute(0, 2, 3, 1)), 2, 2)
+        rows = self.linear(x.permute(0, 2, 3, 1))
+        if self.time > 1:
+            rows = rows.unflatten(3, (self.time, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1)
+        return split(rows, 2, 2)
 
 
 class Block(nn.Module):

@@ -26,9 +26,17 @@ class NetworkSettings:
     """Per stream, attention blocks on the way in at the level above the innermost, each stream by itself: dear, but it
     puts together small things that move. None where not named."""
 
+    halvings: dict[str, Count] = field(default_factory=dict)
+    """Per stream of frames, how many levels below the outermost have half as many time steps as the one above: less
+    work, and what moves is seen over a longer stretch. None where not named; in width 1 all do."""
+
+    def halved(self, stream: str, width: int) -> int:
+        """How many times a stream of this width is halved in time."""
+        return len(self.channels) - 1 if width == 1 else self.halvings.get(stream, 0)
+
     def multiple(self, stream: str, width: int) -> int:
-        """Time steps of a stream of this width come in multiples of this: in width 1, levels halve time too."""
-        return self.patch.get(stream, (1, 1, 1))[0] * (2 ** (len(self.channels) - 1) if width == 1 else 1)
+        """Time steps of a stream of this width come in multiples of this."""
+        return self.patch.get(stream, (1, 1, 1))[0] * 2 ** self.halved(stream, width)
 
 
 @dataclass(frozen=True)

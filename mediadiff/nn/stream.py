@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -103,6 +104,16 @@ class StreamLevels(nn.Module):
             )
         if flat and width != 1:
             raise UsageError(f"stream {name} has width 1: the last number of its patch is 1, not {width}")
+        halved = settings.halved(name, shape.width)
+        if halved >= len(channels):
+            raise UsageError(
+                f"stream {name}: {len(channels)} levels halve time at most {len(channels) - 1} times; got {halved}: "
+                "lower `halvings`, or add to `channels`"
+            )
+        if flat and name in settings.halvings:
+            raise UsageError(f"stream {name} has width 1, where every level halves time: take it out of `halvings`")
+        self.steps = [2 if i < halved else 1 for i in range(len(channels) - 1)]
+        """Of each level, that become one on the next."""
         self.rate = float(shape.rate)
         inner = (shape.height // height // deep, max(1, shape.width // width // deep))
         self.layouts: list[Layout] = []
@@ -136,8 +147,10 @@ class StreamLevels(nn.Module):
             Level(2 * count, count, embedding, temporal, settings, 0, layout.places)
             for count, layout in zip(channels, self.layouts, strict=True)
         )
-        self.shrink = nn.ModuleList(Down(a, b) for a, b in pairwise(channels))
-        self.grow = nn.ModuleList(Up(b, a) for a, b in pairwise(channels))
+        # In width 1 time lies in the plane, which is halved anyway.
+        sizes = [(a, b, 1 if flat else time) for (a, b), time in zip(pairwise(channels), self.steps, strict=True)]
+        self.shrink = nn.ModuleList(Down(a, b, time) for a, b, time in sizes)
+        self.grow = nn.ModuleList(Up(b, a, time) for a, b, time in sizes)
         self.head = zeroed(linear(channels[0], folded))
         # Where the clean signal is nearly known, what is asked for is mostly the noise, cell by cell: more than the
         # channels of a level can carry. So the input itself is at hand, as much of it as suits the noise level.
@@ -168,13 +181,13 @@ class StreamLevels(nn.Module):
         """What the blocks of each level are told, `[B, T, E]` at its time steps, of `e` `[B, T, E]` at the stream's."""
         time = self.patch[0]
         levels = [self.join(e.unflatten(1, (-1, time)).flatten(2)) if self.join else averaged(e, time)]
-        for _ in self.layouts[1:]:
-            levels.append(averaged(levels[-1], 2) if self.flat else levels[-1])
+        for steps in self.steps:
+            levels.append(averaged(levels[-1], steps))
         return [F.silu(e) for e in levels]
 
     def moments(self, e: Tensor, level: int | None = None) -> Tensor:
         """The middles, in seconds, of the time steps that `e` `[B, T, E]` tells of: `[T]`."""
-        folded = 1 if level is None else self.patch[0] * (2**level if self.flat else 1)
+        folded = 1 if level is None else self.patch[0] * math.prod(self.steps[:level])
         return (torch.arange(e.shape[1], device=e.device) + 0.5) * (folded / self.rate)
 
     def enter(self, x: Tensor, e: Tensor, circular: bool) -> Inner:

@@ -69,6 +69,7 @@ class TrainRecipe(Recipe):
         for section, named in (
             (("network", "patch"), recipe.network.patch),
             (("network", "lookout"), recipe.network.lookout),
+            (("network", "halvings"), recipe.network.halvings),
             (("sampling", "guidance"), guided),
         ):
             for name in named:

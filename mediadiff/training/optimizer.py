@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mediadiff.training.muon import Muon
+
 NARROW = 32
 """Rows or columns below which a layer's weight is left to AdamW: of few vectors, each one matters."""
 DECAY, DECAY_MATRICES = 0.01, 0.1
@@ -24,17 +26,13 @@ class Optimizer:
     def __init__(self, module: nn.Module):
         self.parameters = list(module.parameters())
         self.matrices = [m.weight for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and _wide(m)]
-        # torch's Muon takes matrices only: it is given kernels as such, in the same memory.
+        # Kernels as matrices, in the same memory.
         self.views = [weight.detach().flatten(1) for weight in self.matrices]
         matrices = {id(weight) for weight in self.matrices}
         rest = [p for p in self.parameters if id(p) not in matrices]
         self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
         # It takes no empty list.
-        self.muon = (
-            torch.optim.Muon(self.views, weight_decay=DECAY_MATRICES, adjust_lr_fn="match_rms_adamw")
-            if self.views
-            else None
-        )
+        self.muon = Muon(self.views, 0.0, DECAY_MATRICES) if self.views else None
 
     def step(self, learning_rate: float) -> None:
         """Changes the parameters in place by their gradients, and drops the gradients."""

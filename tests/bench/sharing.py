@@ -71,7 +71,7 @@ def of_one(recipe: TrainRecipe, stream: str) -> TrainRecipe:
     """The same recipe with this stream alone."""
     document = recipe.to_dict()
     document["streams"] = {stream: document["streams"][stream]}
-    for name in ("patch", "lookout"):
+    for name in ("patch", "lookout", "halvings"):
         document["network"][name] = {n: v for n, v in document["network"][name].items() if n == stream}
     alone = from_dict(document)
     assert isinstance(alone, TrainRecipe)

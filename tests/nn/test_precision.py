@@ -6,6 +6,26 @@ import torch
 from mediadiff.diffusion.streams import Packing
 from mediadiff.model import find, load, shipped
 from mediadiff.nn.condition import Condition
+from mediadiff.nn.precision import is_quicker, use_bf16
+
+
+@pytest.mark.parametrize(
+    ("processor", "quicker"),
+    [
+        ({}, False),
+        ({"avx512_bf16": True}, True),
+        ({"avx512_bf16": True, "avx512_fp16": True}, False),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": True}, True),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": False}, False),
+    ],
+)
+def test_bf16_is_used_where_it_is_quicker(processor, quicker):
+    assert is_quicker(processor) is quicker
+
+
+def test_precision_as_asked():
+    assert use_bf16("bf16") and not use_bf16("float32")
+    assert use_bf16("auto") == is_quicker(torch.cpu.get_capabilities())
 
 
 def layers_in_use(name):

@@ -9,6 +9,7 @@ import torch
 from mediadiff.errors import UsageError
 from mediadiff.nn.aligned import at
 from mediadiff.nn.condition import Condition, ConditionEncoder, Timeline
+from mediadiff.nn.layers import Down, HeightWidth, Up
 from mediadiff.nn.settings import NetworkSettings
 from mediadiff.nn.stream import StreamShape
 from mediadiff.nn.unet import UNet
@@ -132,9 +133,11 @@ JOINT = {"sound": SOUND, "picture": PICTURE}
 
 
 @torch.no_grad()
-def test_to_roll_a_circle_is_to_roll_what_comes_out():
+@pytest.mark.parametrize("halvings", [{}, {"picture": 2}])
+def test_to_roll_a_circle_is_to_roll_what_comes_out(halvings):
     # 64 steps at 125 a second and 64 frames at 125 a second: both close after the same 0.512 seconds.
-    net = network({"sound": SOUND, "picture": StreamShape(3, 16, 24, Fraction(125))})
+    streams = {"sound": SOUND, "picture": StreamShape(3, 16, 24, Fraction(125))}
+    net = network(streams, replace(SMALL, halvings=halvings))
     x, level, given, condition = inputs(JOINT, {"sound": 64, "picture": 64}, batch=1)
     plain = net(x, level, given, condition, True)
     by = 2 * net.multiple("sound")
@@ -199,6 +202,46 @@ def test_either_way_of_telling_reaches_the_other_stream_alone(way):
     for hear in getattr(net, way).hear.values():
         torch.nn.init.zeros_(hear.linear.weight)
     assert heard() == 0
+
+
+@torch.no_grad()
+def test_levels_that_halve_time_see_further_and_keep_every_step():
+    plain = NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2)
+    half = replace(plain, halvings={"picture": 1})
+    x, level, given, condition = inputs({"picture": PICTURE}, {"picture": 40}, batch=1)
+    changed = {"picture": x["picture"].clone()}
+    changed["picture"][:, :, 0] += 1.0
+
+    def moved(settings):
+        net = network({"picture": PICTURE}, settings)
+        out = net(x, level, given, condition)["picture"] - net(changed, level, given, condition)["picture"]
+        return out.abs().amax(dim=(0, 1, 3, 4)) > 0
+
+    # Two steps each way at the outer level, in and out, and twice two at the inner one, of which each is two long.
+    assert moved(plain).tolist() == [True] * 9 + [False] * 31
+    assert moved(half).tolist() == [True] * 14 + [False] * 26
+
+
+@torch.no_grad()
+def test_where_time_is_halved_frames_lie_in_order():
+    torch.manual_seed(0)
+    layout, x = HeightWidth(4, 4), torch.randn(2, 3, 6, 4, 4)
+    rows = Down(3, 4 * 2 * 3, 2)(layout.fold(x))
+    assert rows.shape == (2 * 3, 4 * 2 * 3, 2, 2)
+    down, up = Down(3, 24, 2), Up(24, 3, 2)
+    for layer in (down, up):
+        torch.nn.init.eye_(layer.linear.weight)
+    torch.testing.assert_close(layout.unfold(up(down(layout.fold(x))), 2), x)
+
+
+def test_halvings_of_a_picture_are_as_many_as_its_levels_allow():
+    with pytest.raises(UsageError, match="stream picture: 3 levels halve time at most 2 times; got 3"):
+        network({"picture": PICTURE}, replace(SMALL, halvings={"picture": 3}))
+    with pytest.raises(UsageError, match="stream sound has width 1, where every level halves time"):
+        network({"sound": SOUND}, replace(SMALL, halvings={"sound": 1}))
+    halved = network({"picture": PICTURE}, replace(SMALL, halvings={"picture": 2}))
+    with pytest.raises(UsageError, match="stream picture takes time steps in multiples of 4; got 6"):
+        halved(*inputs({"picture": PICTURE}, {"picture": 6}))
 
 
 @torch.no_grad()

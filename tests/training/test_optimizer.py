@@ -43,7 +43,7 @@ def test_a_matrix_moves_orthogonally_as_far_as_adamw_would(module, name):
     change = moved(module)[name].flatten(1)
     strengths = torch.linalg.svdvals(change) / (0.2 * RATE * max(change.shape) ** 0.5)
     # Five steps of Newton and Schulz bring singular values near 1, not to it.
-    assert 0.6 < strengths.min() and strengths.max() < 1.3
+    assert 0.5 < strengths.min() and strengths.max() < 1.3
 
 
 @pytest.mark.parametrize("name", ["kernel.bias", "square.bias", "narrow.weight", "table.weight"])

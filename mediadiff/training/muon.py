@@ -1,0 +1,55 @@
+"""Muon: a matrix moves by its momentum made orthogonal, so that all that a batch teaches counts alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from mediadiff.nn.precision import use_bf16
+
+MOMENTUM = 0.95
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the polynomial x -> a x + b x^3 + c x^5 that takes singular values from 0..1 near 1, steepest at 0."""
+STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Steps over matrices `[rows, columns]`.
+
+    What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but in the kind of
+    numbers that is quicker here: torch's computes in bfloat16 also where that takes several times as long.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float):
+        self.dtype = torch.bfloat16 if use_bf16("auto") else torch.float32
+        super().__init__(matrices, {"lr": learning_rate, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Changes the matrices in place by their gradients; one without a gradient stays."""
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum"] = torch.zeros_like(matrix)
+                momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+                update = orthogonal(matrix.grad.lerp(momentum, MOMENTUM).to(self.dtype))
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(update.to(matrix.dtype), alpha=-0.2 * sqrt(max(matrix.shape)) * group["lr"])
+
+
+def orthogonal(x: Tensor) -> Tensor:
+    """The matrix `[M, N]` with its singular values brought near 1 (0.7 to 1.2), by five steps of Newton and Schulz."""
+    a, b, c = COEFFICIENTS
+    is_tall = x.shape[0] > x.shape[1]
+    x = x.T if is_tall else x
+    x = x / x.norm().clamp_min(1e-7)
+    for _ in range(STEPS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if is_tall else x
