@@ -81,7 +81,7 @@ def test_training_has_all_its_figures(tmp_path):
     assert found.batch == 8 and found.threads == 1 and found.step.runs >= 3
     assert 0 < found.step_share <= 1 and 0 < found.forward_share <= 1
     # Muon's five steps of Newton and Schulz: three products each, of matrices of m rows and n columns or more.
-    views = Optimizer(new_denoiser(made(), 1)).views
+    views = Optimizer(new_denoiser(made(), 1), False).views
     muon = sum(5 * (4 * m * m * n + 2 * m**3) for m, n in (sorted(view.shape) for view in views))
     # The way back of a convolution or a product is two of its kind.
     assert 2.5 < (found.step_flops - muon) / found.forward_flops < 3.1

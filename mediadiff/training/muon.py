@@ -8,8 +8,6 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from mediadiff.nn.precision import use_bf16
-
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial x -> a x + b x^3 + c x^5 that takes singular values from 0..1 near 1, steepest at 0."""
@@ -19,12 +17,12 @@ STEPS = 5
 class Muon(torch.optim.Optimizer):
     """Steps over matrices `[rows, columns]`.
 
-    What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but in the kind of
-    numbers that is quicker here: torch's computes in bfloat16 also where that takes several times as long.
+    What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but also in float32:
+    torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float):
-        self.dtype = torch.bfloat16 if use_bf16("auto") else torch.float32
+    def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float, bf16: bool):
+        self.dtype = torch.bfloat16 if bf16 else torch.float32
         super().__init__(matrices, {"lr": learning_rate, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -20,10 +20,11 @@ class Optimizer:
 
     A matrix, or the kernel of a convolution of planes as one with a row for each output, moves by its momentum made
     orthogonal (Muon; scaled to AdamW's own steps as in arXiv 2502.16982, eq. 4): all that a batch teaches counts, not
-    what it repeats most. All else, such as vectors and tables, moves as AdamW moves it.
+    what it repeats most. All else, such as vectors and tables, moves as AdamW moves it. With `bf16` Muon computes in
+    bfloat16.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, bf16: bool):
         self.parameters = list(module.parameters())
         self.matrices = [m.weight for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and _wide(m)]
         # Kernels as matrices, in the same memory.
@@ -32,7 +33,7 @@ class Optimizer:
         rest = [p for p in self.parameters if id(p) not in matrices]
         self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=DECAY, fused=True)
         # It takes no empty list.
-        self.muon = Muon(self.views, 0.0, DECAY_MATRICES) if self.views else None
+        self.muon = Muon(self.views, 0.0, DECAY_MATRICES, bf16) if self.views else None
 
     def step(self, learning_rate: float) -> None:
         """Changes the parameters in place by their gradients, and drops the gradients."""

@@ -73,7 +73,7 @@ class Trainer:
     ):
         self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
         self.settings, self.diffusion, self.objective = settings, diffusion, objective
-        self.optimizer = Optimizer(denoiser)
+        self.optimizer = Optimizer(denoiser, denoiser.bf16)
         self.average = Average(denoiser, settings.average)
         self.snapshot: dict[str, Tensor] | None = None
         """The average as it was early on, for autoguidance."""

@@ -29,7 +29,7 @@ def with_gradients(module, seed):
 
 def moved(module):
     """What a step at `RATE` adds to each parameter, weight decay apart."""
-    optimizer = Optimizer(module)
+    optimizer = Optimizer(module, False)
     before = {n: p.detach().clone() for n, p in module.named_parameters()}
     with_gradients(module, 0)
     optimizer.step(RATE)
@@ -53,7 +53,7 @@ def test_all_else_moves_as_adamw_moves_it(module, name):
 
 
 def test_a_step_drops_the_gradients(module):
-    optimizer = Optimizer(with_gradients(module, 0))
+    optimizer = Optimizer(with_gradients(module, 0), False)
     optimizer.step(RATE)
     assert all(p.grad is None for p in [*module.parameters(), *optimizer.views])
 
@@ -61,12 +61,12 @@ def test_a_step_drops_the_gradients(module):
 def test_what_has_no_gradient_stays(module):
     before = module["square"].weight.detach().clone()
     with_gradients(module, 0)["square"].weight.grad = None
-    Optimizer(module).step(RATE)
+    Optimizer(module, False).step(RATE)
     assert torch.equal(module["square"].weight, before)
 
 
 def test_goes_on_from_its_state_to_the_same_bits(module):
-    optimizer = Optimizer(with_gradients(module, 0))
+    optimizer = Optimizer(with_gradients(module, 0), False)
     optimizer.step(RATE)
     weights, state = {n: p.clone() for n, p in module.state_dict().items()}, optimizer.state()
     state = {n: moment.clone() for n, moment in state.items()}
@@ -75,7 +75,7 @@ def test_goes_on_from_its_state_to_the_same_bits(module):
     expected = {n: p.clone() for n, p in module.state_dict().items()}
 
     module.load_state_dict(weights)
-    again = Optimizer(module)
+    again = Optimizer(module, False)
     again.load(state)
     with_gradients(module, 1)
     again.step(RATE)
@@ -85,5 +85,5 @@ def test_goes_on_from_its_state_to_the_same_bits(module):
 def test_takes_a_module_without_a_matrix():
     module = nn.Linear(3, 2)
     with_gradients(module, 0)
-    Optimizer(module).step(RATE)
+    Optimizer(module, False).step(RATE)
     assert module.weight.grad is None
