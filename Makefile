@@ -53,5 +53,5 @@ bench: $(PEERS)/.installed
 	$(PEERS)/bin/python -m tests.bench.compare --write
 
 clean:
-	rm -rf $(VENV) $(PEERS) out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) out/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

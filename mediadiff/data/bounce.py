@@ -17,15 +17,15 @@ from mediadiff.data.settings import BounceSettings
 from mediadiff.errors import UsageError
 from mediadiff.rng import numpy_generator
 
-VERSION = 2
+VERSION = 3
 """To be raised when the same settings make other clips."""
-GRAVITY = 3.0
+GRAVITY = 2.0
 """Box heights per second squared."""
 COLOURS = np.array(
     [(235, 64, 52), (245, 166, 35), (235, 230, 60), (70, 210, 90), (60, 150, 245), (190, 90, 235)], np.float32
 )
 BACKGROUND = np.array([14, 14, 20], np.float32)
-RADII = (0.09, 0.14)
+RADII = (0.12, 0.18)
 """Of small and of large balls, in box heights."""
 NARROWEST = 0.5
 """Box heights: the least width of a box."""
