@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mediadiff.errors import DiskFullError, MediadiffError, UsageError
+from mediadiff.io.files import sha256
 from mediadiff.io.write import FORMATS
 from mediadiff.model import SHIPPED, Model, describe, shipped
 from mediadiff.rendering import manifest
@@ -59,15 +60,21 @@ class Replay:
         }
 
 
-def replay(source: str | Path, model: str | Path | None = None, out: Path | None = None) -> Replay:
+def replay(
+    source: str | Path, model: str | Path | None = None, out: Path | None = None, files: Sequence[Path] = ()
+) -> Replay:
     """Makes a clip again and says whether it is the same; `source` is what `recorded` takes.
 
     The model is the shipped one of the clip's model's name, or `model`, a folder; with other weights than the clip's
     nothing is rendered. The clip is made with the threads, and in the micro-batch, that its recipe names. `out` is a
-    folder to keep the new file in, with its row. Raises UsageError, ModelError for a `model` that is none, MediaError
+    folder to keep the new file in, with its row; `files` are those that the clip was made from, under whatever names:
+    they are known by their hash. Raises UsageError, ModelError for a `model` that is none, MediaError
     for a file that cannot be opened, and DiskFullError.
     """
     then = recorded(source)
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file; --file names one that the clip was made from")
     if out is not None and then.path is not None and out.exists() and out.samefile(then.path.parent):
         raise UsageError(
             f"{out} holds the clip itself, which the new one would replace: name another folder with --out"
@@ -81,7 +88,7 @@ def replay(source: str | Path, model: str | Path | None = None, out: Path | None
     if found.sha256 != then.made["weights"]:
         return _refused(then, found, hint=model is None)
     try:
-        return _rendered(then, found, out)
+        return _rendered(then, found, out, files)
     except DiskFullError:
         raise
     except (MediadiffError, RuntimeError, ValueError, OSError) as error:
@@ -100,8 +107,8 @@ def _versions(then: Record) -> list[Difference]:
     return differences(then.made["versions"], manifest.versions(), _THEN_NOW, "versions.")
 
 
-def _rendered(then: Record, model: Model, out: Path | None) -> Replay:
-    order = model.order(then.made["recipe"])
+def _rendered(then: Record, model: Model, out: Path | None, files: Sequence[Path]) -> Replay:
+    order = model.order(then.made["recipe"], {sha256(file): str(file) for file in files})
     if order.format not in FORMATS:
         raise UsageError(f"its recipe names the format {order.format!r}; there are: {', '.join(FORMATS)}")
     name = f"{PurePosixPath(then.name).stem}.{order.format}"

@@ -80,6 +80,19 @@ def test_a_clip_alone_says_how_it_was_made(format: str, rendered: Path, tmp_path
     assert not manifest.sidecar(first(rendered, format)).exists()
 
 
+def test_a_clip_made_from_a_file_needs_that_file_under_whatever_name(models: dict[str, Model], tmp_path: Path) -> None:
+    given = next(models["film"].render(1, label="a", seed=1)).save(tmp_path / "given.mkv")
+    build.render(models["film"], tmp_path / "out", label="a", format="mkv", task={"given_video": given})
+    source = first(tmp_path / "out", "mkv")
+    without = replay.replay(source, models["film"].folder)
+    assert without.exit_code == 2 and "given.mkv: is needed for this clip" in without.text and "--file" in without.text
+    moved = given.rename(tmp_path / "other.mkv")
+    again = replay.replay(source, models["film"].folder, None, [moved, source])
+    assert (again.outcome, again.exit_code) == ("same bytes", 0)
+    with pytest.raises(UsageError, match="there is no such file; --file names one"):
+        replay.replay(source, models["film"].folder, None, [given])
+
+
 def test_facts_too_long_for_a_tag_are_read_from_the_sidecar(rendered: Path, models: dict[str, Model]) -> None:
     source = rendered / "b-000000.wav"
     assert "mediadiff" not in read(source).tags

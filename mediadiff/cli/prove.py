@@ -48,12 +48,16 @@ def replay(
         typer.Option(metavar="FOLDER", help="The clip's model, if it is none of the shipped.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder to keep the new clip in.", show_default=False)] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file that the clip was made from (--given, --from); may be repeated.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Make a clip again from what is written down of it, and say whether it is the same."""
     from mediadiff.errors import printable
     from mediadiff.replay import replay as run
 
-    made = run(source, model, out)
+    made = run(source, model, out, file or ())
     say(json, {"event": "replayed", **made.to_dict()}, [printable(line) for line in made.lines()])
     return made.exit_code
