@@ -15,12 +15,12 @@ _MOST_LABELS = 30
 def card(model: Model, weights: int, megabytes: float) -> str:
     """The card of a model of so many `weights`, in Markdown; it holds facts only."""
     recipe, name = model.recipe, model.folder.name
-    calls = [f"mediadiff render {name} --num 10 --out out/{name}"]
+    calls = [f"mediadiff render path/to/{name} --num 10 --out out/{name}"]
     if model.labels:
-        calls.append(f"mediadiff render {name} --label {_word(model.labels[0])} --num 10 --out out/{name}")
+        calls.append(f"mediadiff render path/to/{name} --label {_word(model.labels[0])} --num 10 --out out/{name}")
     if len(recipe.streams) > 1 and recipe.diffusion.mix.across + recipe.diffusion.mix.apart > 0:
-        calls.append(f"mediadiff render {name} --given-video film.mp4 --out out/{name}")
-        calls.append(f"mediadiff render {name} --given-audio sound.wav --out out/{name}")
+        calls.append(f"mediadiff render path/to/{name} --given-video film.mp4 --out out/{name}")
+        calls.append(f"mediadiff render path/to/{name} --given-audio sound.wav --out out/{name}")
     sampling = recipe.sampling
     facts = {
         "Learned from": _data(recipe.data),

@@ -94,10 +94,10 @@ def test_the_card_states_facts(tmp_path: Path) -> None:
 
 Clips of 0.512 seconds: sound (4 kHz, mono, domain `spectrogram`) and picture (16x16, 7.8125 frames per second, domain `frames`).
 
-    mediadiff render balls --num 10 --out out/balls
-    mediadiff render balls --label a --num 10 --out out/balls
-    mediadiff render balls --given-video film.mp4 --out out/balls
-    mediadiff render balls --given-audio sound.wav --out out/balls
+    mediadiff render path/to/balls --num 10 --out out/balls
+    mediadiff render path/to/balls --label a --num 10 --out out/balls
+    mediadiff render path/to/balls --given-video film.mp4 --out out/balls
+    mediadiff render path/to/balls --given-audio sound.wav --out out/balls
 
 - **Learned from** 12 000 generated clips of up to 2 balls in a box, as `mediadiff data bounce` makes them; 0.02 of them, the last ones of each label, are kept for testing.
 - **Trained on** 140 000 clips in 90 minutes with 1 thread of a processor (AVX512), torch 2.13.0.
