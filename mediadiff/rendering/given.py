@@ -202,7 +202,7 @@ def _path(request: Request, source: Source) -> str:
     """Where a source lies. MediaError where that is not told."""
     path = request.files.get(source.sha256)
     if path is None:
-        wanted = f"name the file whose sha256 begins with {source.sha256[:16]} (replay: --file)"
+        wanted = f"say where the file with sha256 {source.sha256[:16]} lies (replay: --file)"
         raise MediaError(source.name, f"is needed for this clip: {wanted}")
     return path
 
