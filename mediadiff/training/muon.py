@@ -43,11 +43,35 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(x: Tensor) -> Tensor:
     """The matrix `[M, N]` with its singular values brought near 1 (0.7 to 1.2), by five steps of Newton and Schulz."""
-    a, b, c = COEFFICIENTS
-    is_tall = x.shape[0] > x.shape[1]
-    x = x.T if is_tall else x
+    if x.shape[0] > x.shape[1]:
+        return orthogonal(x.T).T
     x = x / x.norm().clamp_min(1e-7)
+    # Of a square matrix nothing is left in bfloat16 of singular values below a twentieth.
+    return _by_itself(x) if x.dtype == torch.bfloat16 else _by_square(x)
+
+
+def _by_itself(x: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
     for _ in range(STEPS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if is_tall else x
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def _by_square(x: Tensor) -> Tensor:
+    """The same with all steps taken on `x x^T`, `[M, M]`: of the kernel of a convolution a ninth as wide as `x`."""
+    square = x @ x.T
+    factor = whole = _factor(square)
+    for _ in range(STEPS - 1):
+        square = factor @ (factor @ square)
+        factor = _factor(square)
+        whole = factor @ whole
+    return whole @ x
+
+
+def _factor(square: Tensor) -> Tensor:
+    """What a step multiplies by."""
+    a, b, c = COEFFICIENTS
+    out = torch.addmm(square, square, square, beta=b, alpha=c)
+    out.diagonal().add_(a)
+    return out

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mediadiff.training.muon import Muon, orthogonal
+from mediadiff.training.muon import COEFFICIENTS, STEPS, Muon, orthogonal
 
 SHAPES = [(48, 96), (96, 48), (64, 64)]
 
@@ -45,6 +45,19 @@ def test_brings_singular_values_near_one_and_keeps_their_directions(shape):
     assert len(lifted) > 20 and lifted.min() > 0.6
     # In the directions of x the result has no part across them.
     assert (inside - torch.diag(inside.diagonal())).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("lowest", [-1, -8])
+def test_in_float32_it_is_exact_enough_for_the_smallest_singular_values(lowest):
+    random = torch.Generator().manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(48, 432, generator=random, dtype=torch.float64), full_matrices=False)
+    before = torch.logspace(0, lowest, 48, dtype=torch.float64)
+    a, b, c = COEFFICIENTS
+    after = before / before.norm()
+    for _ in range(STEPS):
+        after = a * after + b * after**3 + c * after**5
+    out = orthogonal((u * before @ v).float()).double()
+    assert (out - u * after @ v).norm() < 1e-3 * after.norm()
 
 
 def test_a_matrix_without_a_gradient_or_with_one_of_zeros_stays():
