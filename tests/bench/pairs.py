@@ -19,6 +19,7 @@ from tests.bench.peers import Peer
 
 PICTURE = {"picture": {"domain": "frames", "height": 32, "width": 32, "frame_rate": 16}}
 SOUND = {"sound": {"domain": "spectrogram", "sample_rate": 8000, "n_fft": 256, "hop": 64}}
+MEL = {"sound": {"domain": "mel", "bands": 64, "sample_rate": 8000, "n_fft": 256, "hop": 64}}
 SAMPLES = 4096
 APART = 0.05
 """Weights may differ by this part."""
@@ -108,10 +109,10 @@ PAIRS = (
     ),
     Pair(
         "audio-diffusion-pytorch UNetV0",
-        f"{SAMPLES} samples, ours as a {SPECTROGRAM}",
+        f"{SAMPLES} samples, ours in 64 mel bands, as recipes/digits.yaml",
         peers.audio_diffusion,
         (1, SAMPLES),
-        SOUND,
+        MEL,
         0.512,
         (48, 80, 160, 256),
         (2, 2, 1),
