@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,8 @@ def measure_tasks(
             "both": lambda file: {},
             "sound for a picture": lambda file: {"given_video": file},
             "picture for a sound": lambda file: {"given_audio": file},
-            "going on": lambda file: {"given": file, "keep": f"0:{float(half)}s"},
+            # Rounded up, so that the last frame is kept to its end.
+            "going on": lambda file: {"given": file, "keep": f"0:{math.ceil(half * 10**6) / 10**6:.6f}s"},
             "loop": lambda file: {"loop": True},
         }
         for task, of in asked.items():

@@ -127,6 +127,8 @@ class Model:
         if seconds is not None and not 0 < seconds <= 3600:
             raise UsageError(f"seconds is above 0 and at most 3600; got {float(seconds):g}")
         exact = self.seconds if seconds is None else Fraction(seconds).limit_denominator(10**6)
+        if not exact:
+            raise UsageError(f"seconds is told to a millionth; got {float(seconds):g}")  # type: ignore[arg-type]
         if not loop:
             return exact
         from mediadiff.rendering.seam import circle, turns

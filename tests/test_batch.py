@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from mediadiff import batch
 from mediadiff.batch import Settings, Shard
 from mediadiff.cli import main
+from mediadiff.clip import Clip, Picture
 from mediadiff.errors import UsageError
 from mediadiff.io.files import sha256
 from mediadiff.io.read import read
@@ -27,6 +29,7 @@ from mediadiff.model import load
 from mediadiff.rendering import manifest
 from mediadiff.rendering.files import render_files
 from mediadiff.rendering.verify import verify
+from mediadiff.rng import numpy_generator
 from tests.tiny import PICTURE, SOUND, tiny_model
 
 BOTH = {**SOUND, "picture": {**PICTURE["picture"], "frame_rate": "125/16"}}
@@ -223,6 +226,16 @@ def test_a_given_file_reaches_the_worker_and_comes_back_bit_for_bit(lists, tmp_p
     assert batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(), silent)["done"] == 1
     film, given = read(tmp_path / "out" / "film.mkv"), read(tmp_path / "given.wav")
     assert np.array_equal(film.sound.samples, given.sound.samples) and len(film.picture.frames) == 4
+
+
+def test_a_given_film_of_another_rate_is_as_long_as_its_frames(lists, tmp_path):
+    # At 30 frames per second the last of 16 frames begins within 0.512 s and ends after it.
+    frames = numpy_generator("film").integers(0, 255, (30, 16, 16, 3), np.uint8)
+    Clip(picture=Picture(frames, Fraction(30))).save(tmp_path / "given.mkv")
+    row = {"model": str(lists / "both"), "given_video": "given.mkv", "format": "mkv", "name": "film"}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(row))
+    assert batch.run(str(tmp_path / "jobs.jsonl"), str(tmp_path / "out"), Settings(), silent)["done"] == 1
+    assert np.array_equal(read(tmp_path / "out" / "film.mkv").picture.frames, frames[:16])
 
 
 @pytest.mark.parametrize(

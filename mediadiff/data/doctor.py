@@ -147,7 +147,8 @@ def examine(
         for name, domain in domains.items():
             shape = "x".join(map(str, domain.shape(seconds)))
             sees.append(f"{name} as {shape} ({float(seconds):g} s at {float(domain.rate):.6g} steps a second)")
-        loss = symptoms.round_trip([item.path for item in found.items if item.name in kept], domains, settings.keep)
+        items = [item for item in found.items if item.name in kept]
+        loss = symptoms.round_trip(items, domains, exactly(seconds), settings)
         warnings += [text for text, is_lost in loss if is_lost]
         notes = [text for text, is_lost in loss if not is_lost] + notes
     left_out, ignored = (
@@ -184,11 +185,16 @@ def shown(name: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def exactly(seconds: Fraction | float) -> Fraction:
+    """A window's length as the fraction that is meant."""
+    return Fraction(seconds).limit_denominator(10**6)
+
+
 def _check(
     item: Item, found: Scan, domains: Mapping[str, Domain] | None, seconds: Fraction | float | None
 ) -> tuple[Accepted, str]:
     """The file as training sees it, and the hash of its bytes. MediaError if it cannot be used."""
-    from mediadiff.data.encode import encode_clip, read_for
+    from mediadiff.data.encode import encode_clip, read_item
     from mediadiff.io.files import sha256
     from mediadiff.io.probe import probe
     from mediadiff.io.read import read
@@ -196,8 +202,8 @@ def _check(
     info = probe(item.path)
     keep = found.settings.keep
     if domains and seconds is not None:
-        clip = read_for(item.path, domains, keep)
-        encode_clip(clip, item.path, domains, Fraction(seconds).limit_denominator(10**6))
+        clip = read_item(item, domains, exactly(seconds), found.settings)
+        encode_clip(clip, item.path, domains, exactly(seconds))
         wanted = {domain.medium for domain in domains.values()}
         absent = [medium for medium in sorted(wanted) if getattr(clip, medium) is None]
     else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.data.encode import read_for
+from mediadiff.data.encode import read_item
+from mediadiff.data.folder import Item
+from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 
 _SILENT = 10 ** (-60 / 20)
@@ -76,7 +78,10 @@ def _clipped_part(samples: np.ndarray) -> float:
         return 0.0
     at_peak = magnitude >= 0.999 * peak
     runs = at_peak[:, :-2] & at_peak[:, 1:-1] & at_peak[:, 2:]
-    return float(runs.sum() / samples.size)
+    inside = np.zeros_like(at_peak)
+    for begin in range(3):
+        inside[:, begin : begin + runs.shape[1]] |= runs
+    return float(inside.mean())
 
 
 def _of_picture(picture: Picture, window: float | None) -> list[str]:
@@ -93,13 +98,16 @@ def _of_picture(picture: Picture, window: float | None) -> list[str]:
     return odd
 
 
-def round_trip(paths: Sequence[Path], domains: Mapping[str, Domain], keep: float) -> list[tuple[str, bool]]:
+def round_trip(
+    items: Sequence[Item], domains: Mapping[str, Domain], seconds: Fraction, settings: DataSettings
+) -> list[tuple[str, bool]]:
     """Takes some files through each domain and back: for each a text, and whether the signal is lost on the way.
 
     Sound is measured by spectral convergence in dB, picture by the mean error in 256 levels.
     """
-    places = np.unique(np.linspace(0, len(paths) - 1, min(_TRIPS, len(paths))).round().astype(int))
-    clips = [read_for(paths[place], domains, min(keep, 10.0)) for place in places]
+    places = np.unique(np.linspace(0, len(items) - 1, min(_TRIPS, len(items))).round().astype(int))
+    short = replace(settings, keep=min(settings.keep, 10.0))
+    clips = [read_item(items[place], domains, seconds, short) for place in places]
     texts = []
     for name, domain in domains.items():
         if domain.medium == "sound":

@@ -83,6 +83,9 @@ def evaluate(
     if few:
         return Evaluation(name, len(clips), (), (*real.notes, note), synchrony)
     drawn, _ = draw(real.test, clips, seed)
+    if not drawn:
+        asked = ", ".join(sorted({clip.label or "(none)" for clip in clips}))
+        raise UsageError(f"no real test clip has a label of the rendered ones: {asked}")
     doubles, _ = draw(real.train, [real.test[i] for i in drawn], seed)
     sets = {
         "real test": real.test,
@@ -248,7 +251,8 @@ def _levels(found: Sequence[Mapping[str, float]], real: Sequence[Mapping[str, fl
     from scipy.stats import ks_2samp
 
     out = {}
-    for name in real[0]:
+    # Of still images nothing is said of motion: what some clips lack is compared in none.
+    for name in (name for name in real[0] if all(name in one for one in (*found, *real))):
         values = np.array([one[name] for one in found])
         low, median, high = (float(x) for x in np.quantile(values, [0.1, 0.5, 0.9]))
         test = ks_2samp(values, [one[name] for one in real], method="asymp")

@@ -109,6 +109,8 @@ def discrepancy(reference: np.ndarray, candidates: np.ndarray, *key: int | str) 
         )
         for _ in range(RESAMPLES)
     ]
+    # A draw of one clip alone has no two that could be alike.
+    draws = [one for one in draws if math.isfinite(one)] or [math.nan]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(value(np.ones(n), np.ones(m)), float(low), float(high))
 

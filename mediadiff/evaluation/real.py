@@ -37,7 +37,7 @@ def read_real(
     progress: Callable[[int, int], None] = lambda done, of: None,
     fewest: int = FEWEST,
 ) -> RealClips:
-    """All clips of the folder that have one of `labels` (all clips, where there are no labels).
+    """All clips of the folder that have one of `labels` (all clips, without theirs, where there are no labels).
 
     Without a test split every fifth clip stands in for it, with a note: the model may have been trained on those.
     Raises UsageError where fewer than `fewest` clips are left to compare with.
@@ -59,7 +59,7 @@ def read_real(
         except MediaError as error:
             bad.append(str(error))
             continue
-        (test if item.split == "test" else train).append(replace(clip, label=item.label))
+        (test if item.split == "test" else train).append(replace(clip, label=item.label if labels else None))
         progress(done, len(items))
     if bad:
         notes.append(f"{len(bad)} files could not be read, the first: {bad[0]}")

@@ -63,7 +63,8 @@ def onsets(sound: Sound) -> list[float]:
     strength = onset_strength(sound)
     if not strength.any():
         return []
-    found: list[float] = onset_detect(onset_envelope=strength, sr=1 / STEP, hop_length=1, units="time").tolist()
+    rate = sound.sample_rate
+    found: list[float] = onset_detect(onset_envelope=strength, sr=rate, hop_length=_hop(rate), units="time").tolist()
     return found
 
 
@@ -94,8 +95,8 @@ def onset_strength(sound: Sound) -> np.ndarray:
     wave = np.nan_to_num(sound.samples).mean(0)
     size = max(64, round(WINDOW * rate))
     if len(wave) < size or not wave.any():
-        return np.zeros(1 + int(len(wave) / rate / STEP))
-    hop = round(STEP * rate)
+        return np.zeros(1 + len(wave) // _hop(rate))
+    hop = _hop(rate)
     power = melspectrogram(y=wave, sr=rate, hop_length=hop, n_fft=size, n_mels=BANDS)
     level = power_to_db(power, ref=np.max, top_db=FAINT_DB)
     found: np.ndarray = strength(S=level, sr=rate, hop_length=hop, n_fft=size)
@@ -147,9 +148,17 @@ def matches(one: Sequence[float], other: Sequence[float], within: float) -> list
     return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(cost), strict=True) if apart[i, j] <= within]
 
 
+def _hop(sample_rate: int) -> int:
+    """The whole samples that are nearest to a `STEP`."""
+    return max(1, round(STEP * sample_rate))
+
+
 def _correlations(sound: Sound, picture: Picture) -> np.ndarray:
     """The correlation of the two envelopes at each lag from -`FARTHEST` to `FARTHEST`, in steps of `STEP`."""
     heard = onset_strength(sound)
+    # Of some sample rates a hop is not quite a step.
+    exact = np.arange(len(heard)) * _hop(sound.sample_rate) / sound.sample_rate
+    heard = np.interp(np.arange(int(exact[-1] / STEP + 1e-6) + 1) * STEP, exact, heard)
     # As blurred as a picture that shows each frame for its whole time.
     width = 0.4 / float(picture.rate) / STEP
     bell = np.exp(-np.square(np.arange(-4 * width, 4 * width + 1) / width) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def read(
     """
     if not (sound or picture):
         raise UsageError("read needs sound, picture or both; got neither")
+    if max_seconds is not None and not math.isfinite(max_seconds):
+        raise UsageError(f"max_seconds is a number of seconds, or None for the whole file; got {max_seconds}")
     # through its text, so that 2.3 is 23/10
     end = None if max_seconds is None else Fraction(str(max_seconds))
     for name, value in (("sample_rate", sample_rate), ("channels", channels), ("rate", rate), ("max_seconds", end)):

@@ -48,9 +48,6 @@ class Condition:
         """The conditions of some rows (int `[N]`) of the batch."""
         return Condition(self.labels[rows], self.text[rows], self.scalars[rows])
 
-    def to(self, device: torch.device | str) -> Condition:
-        return replace(self, labels=self.labels.to(device), text=self.text.to(device), scalars=self.scalars.to(device))
-
 
 @dataclass(frozen=True)
 class Timeline:

@@ -48,7 +48,7 @@ def of_files(asked: Mapping[str, Any], streams: Collection[str]) -> tuple[dict[s
         plain |= {"from": _source(asked["from"], files), "strength": asked.get("strength", STRENGTH)}
     elif "strength" in asked:
         raise UsageError("strength says how far a file may change: name it too, with --from FILE (in a recipe: from:)")
-    if "loop" in asked:
+    if asked.get("loop"):
         plain["loop"] = True
     if "timeline" in asked:
         plain["timeline"] = [dict(moment) for moment in asked["timeline"]]

@@ -174,6 +174,11 @@ class Batch:
         if kind == "ready":
             worker.ready, worker.failed_starts = True, 0
         elif kind == "ended":
+            if self._is_stopping() and event.get("code") == 0:
+                # It was asked to: what it had not begun was never tried.
+                for task in worker.tasks.values():
+                    self.ledger.give_back(task.open)
+                worker.tasks = {}
             self._bury(number, event["kind"], event["reason"])
         elif kind not in ("begun", "closed"):
             task = worker.tasks[event["task"]]

@@ -12,8 +12,11 @@ from mediadiff.clip import Clip
 from mediadiff.errors import ClipError, DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
 from mediadiff.rendering.generator import Generator
-from mediadiff.rendering.request import Order
+from mediadiff.rendering.request import WHOLE, Order
 from mediadiff.rendering.seam import seam
+
+FAULTS = (MediadiffError, RuntimeError, ValueError, OSError, MemoryError)
+"""What may go wrong with a clip and leave the next ones as they are."""
 
 
 def render_files(
@@ -36,7 +39,11 @@ def render_files(
 
     def attempted(generator: Generator, group: list[Order]) -> list[tuple[Order, Clip | Exception, float]]:
         since, first = time.monotonic(), group[0]
-        clips = list(generator.attempts([order.request for order in group], first.seconds, first.sampling))
+        clips: list[Clip | Exception]
+        try:
+            clips = list(generator.attempts([order.request for order in group], first.seconds, first.sampling))
+        except FAULTS as error:
+            clips = [error] * len(group)
         share = (time.monotonic() - since) / len(group)
         return [(order, clip, share) for order, clip in zip(group, clips, strict=True)]
 
@@ -52,7 +59,7 @@ def render_files(
                 manifest.append(out, row)
             except DiskFullError:
                 raise
-            except (MediadiffError, RuntimeError, ValueError, OSError) as error:
+            except FAULTS as error:
                 failures.append({"index": order.request.index, "file": path.name, "reason": str(error)})
                 report({"event": "failed", **failures[-1]})
             else:
@@ -83,11 +90,15 @@ def micro_batches(orders: Sequence[Order]) -> Iterator[list[Order]]:
 
 
 def check_length(clip: Clip, order: Order) -> None:
-    """Raises ClipError unless every stream of the clip lasts as long as was asked, to the sample and the frame."""
+    """Raises ClipError unless every stream of the clip lasts as long as was asked, to the sample and the frame.
+
+    But for one given whole: it keeps its own rate, and its last frame may begin within the clip and end after it.
+    """
+    whole = {medium for given in order.request.given for medium, kept in given.keep.items() if kept == WHOLE}
     counts = []
-    if clip.sound is not None:
+    if clip.sound is not None and "sound" not in whole:
         counts.append(("samples", clip.sound.samples.shape[1], order.seconds * clip.sound.sample_rate))
-    if clip.picture is not None:
+    if clip.picture is not None and "picture" not in whole:
         counts.append(("frames", len(clip.picture.frames), order.seconds * clip.picture.rate))
     for what, count, wanted in counts:
         if count != max(1, round(wanted)):

@@ -135,20 +135,21 @@ class Ledger:
             digest.update(f"{job.id} {job.file}\n".encode())
             return job
 
-        filled = self.fact("batch")
-        if filled is None:
+        if self.fact("batch") is None:
             with self._change() as database:
-                rest = map(told, jobs)
-                while group := list(islice(rest, 1000)):
-                    rows = [(j.place, j.id, j.file, j.shape, j.batch, json.dumps(j.task)) for j in group]
-                    statement = "insert into jobs (place, id, file, shape, batch, task) values (?, ?, ?, ?, ?, ?)"
-                    database.executemany(statement, rows)
-                database.execute("insert into facts values ('batch', ?)", [digest.hexdigest()])
-            return
+                # Another run may have filled it while this one waited for its turn.
+                if self.fact("batch") is None:
+                    rest = map(told, jobs)
+                    while group := list(islice(rest, 1000)):
+                        rows = [(j.place, j.id, j.file, j.shape, j.batch, json.dumps(j.task)) for j in group]
+                        statement = "insert into jobs (place, id, file, shape, batch, task) values (?, ?, ?, ?, ?, ?)"
+                        database.executemany(statement, rows)
+                    database.execute("insert into facts values ('batch', ?)", [digest.hexdigest()])
+                    return
         # Only compared: another run, which may be at work, is not kept waiting while the list is read.
         for job in jobs:
             told(job)
-        if filled != digest.hexdigest():
+        if self.fact("batch") != digest.hexdigest():
             raise UsageError(
                 f"{self.path.parent} holds another batch: two batches never share a folder. Give the same jobs to "
                 "go on with that one, or another folder (--out)"

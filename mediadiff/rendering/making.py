@@ -110,8 +110,9 @@ class Making:
         kept, share = material.part(begin, count) if material else (settled, np.zeros(count, np.float32))
         settled[:, share > 0], where[share > 0] = kept[:, share > 0], True
         if done:
-            # A window makes at least half of its length anew: the last two hold all that it shares with the next.
-            settled[:, :done] = np.concatenate(self.parts[name][-2:], axis=1)[:, -done:]
+            # A window makes about half of its length anew, a step less where clocks do not divide: the last three hold
+            # all that it shares with the next.
+            settled[:, :done] = np.concatenate(self.parts[name][-3:], axis=1)[:, -done:]
             where[:done] = True
         if where.any():
             stream = domain.decode_beside(x, Sound(settled, domain.sample_rate), where)

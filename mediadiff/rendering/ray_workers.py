@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -112,8 +113,10 @@ class Hand:
 
     def stop(self) -> None:
         """What has not begun is not begun any more; what has is finished."""
-        while not self._tasks.empty():
-            self._tasks.get_nowait()
+        # Its thread may take the last one meanwhile.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._tasks.get_nowait()
         self._tasks.put(None)
 
     def listen(self) -> list[Event]:

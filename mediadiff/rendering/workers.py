@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 from mediadiff.errors import printable
@@ -24,7 +24,6 @@ class _Worker:
     said: IO[bytes]
     """What it wrote to standard error."""
     rest: bytes = b""
-    events: list[Event] = field(default_factory=list)
 
 
 class Workers:

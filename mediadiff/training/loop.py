@@ -56,17 +56,18 @@ class Loop:
         if not checkpoint.everything(self.checkpoints):
             # So that there is always something to roll back to.
             checkpoint.save(self.checkpoints, trainer)
-        begun, first, pulse = time.monotonic(), trainer.clips, 0.0
+        begun, trained, pulse = time.monotonic(), 0, 0.0
         last = begun
         while trainer.clips < settings.clips:
             before = trainer.clips
             outcome = trainer.step(self.batch(before // settings.batch))
+            trained += settings.batch
             self._guard(outcome)
             now = time.monotonic()
             trainer.seconds, last = trainer.seconds + now - last, now
             if now - pulse > PULSE or trainer.clips >= settings.clips:
                 pulse = now
-                speed = (trainer.clips - first) / (now - begun)
+                speed = trained / (now - begun)
                 self._progress(outcome, speed)
             if passed(before, trainer.clips, settings.preview) and trainer.clips < settings.clips:
                 self.preview(trainer)

@@ -96,6 +96,15 @@ def test_a_round_trip_that_loses_the_signal_is_told(tones):
     assert any("above -10 the signal is lost on the way" in warning for warning in report.warnings)
 
 
+def test_sounds_are_judged_at_the_loudness_that_training_brings_them_to(tmp_path):
+    faint = 0.0005 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
+    for i in range(2):
+        Clip.from_numpy(faint.astype(np.float32), 8000).save(tmp_path / f"{i}.wav")
+    for loudness, warned in ((None, True), (-20, False)):
+        report = examine(DataSettings(str(tmp_path), loudness=loudness), {"sound": SOUND}, 0.4)
+        assert any("silent" in text for file in report.accepted for text in file.warnings) == warned
+
+
 def test_what_the_domains_make_up_is_told(tmp_path):
     save(tmp_path / "a.mkv", counting(20, rate=5))
     report = examine(DataSettings(str(tmp_path)), {"picture": Frames(height=32, width=32, frame_rate=10)}, 1)

@@ -159,6 +159,19 @@ def test_without_labels_a_classifier_tells_real_from_noise(folder: Path, cache: 
     assert noise is not None and made.precision is not None and noise < 0.5 * made.precision
 
 
+def test_a_model_that_knows_no_labels_is_held_against_clips_that_have_some(folder: Path, cache: Path) -> None:
+    unlabelled = [replace(clip, label=None) for clip in tones(10, "made")]
+    section = only(measured(folder, cache, unlabelled, ()))
+    assert section.columns["rendered"].recognised is None and section.drawn == 30
+    with pytest.raises(UsageError, match=r"no real test clip has a label of the rendered ones: \(none\)"):
+        measured(folder, cache, unlabelled)
+
+
+def test_levels_are_compared_in_what_all_clips_have(folder: Path) -> None:
+    found = module._levels([{"RMS dB": -20.0}] * 3, [{"RMS dB": -20.0, "motion": 1.0}, {"RMS dB": -21.0}])
+    assert list(found) == ["RMS dB"] and found["RMS dB"].median == -20
+
+
 def test_without_a_test_split_a_fifth_stands_in_and_the_report_says_so(folder: Path, cache: Path) -> None:
     found = evaluate(
         "t", tones(8, "made"), DataSettings(str(folder), "folder"), DOMAINS, SECONDS, ("low", "mid", "high")

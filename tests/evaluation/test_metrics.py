@@ -99,5 +99,11 @@ def test_discrepancy_is_unbiased() -> None:
     assert abs(np.mean(values)) < 3 * np.std(values) / len(values) ** 0.5
 
 
+def test_an_interval_of_few_clips_leaves_out_draws_of_one_alone() -> None:
+    rng = numpy_generator("few")
+    found = metrics.discrepancy(rng.normal(size=(20, 4)), rng.normal(size=(2, 4)))
+    assert found.low <= found.value <= found.high
+
+
 def test_reference_without_spread_is_no_division_by_zero() -> None:
     assert metrics.discrepancy(np.ones((5, 2)), np.ones((5, 2)), 0) == (0.0, 0.0, 0.0)

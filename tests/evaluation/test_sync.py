@@ -15,7 +15,17 @@ from mediadiff.data.settings import BounceSettings
 from mediadiff.evaluation import sync
 from mediadiff.evaluation.impacts import Impacts, compare, seen_and_heard, true_and_heard
 from mediadiff.evaluation.paths import Turn, paths, turns
-from mediadiff.evaluation.sync import Agreement, agreement, av_align, matches, motion, offset, onset_strength, shuffled
+from mediadiff.evaluation.sync import (
+    Agreement,
+    agreement,
+    av_align,
+    matches,
+    motion,
+    offset,
+    onset_strength,
+    onsets,
+    shuffled,
+)
 from mediadiff.evaluation.tones import Tone, tones
 
 SETTINGS = BounceSettings(balls=3)
@@ -173,6 +183,17 @@ def test_gain_brightness_and_faint_noise_move_nothing(
     one, other = before[1], agreement(changed)
     assert one.av_align is not None and other.av_align == pytest.approx(one.av_align, abs=0.05)
     assert other.lag == pytest.approx(one.lag, abs=0.011) and other.strength == pytest.approx(one.strength, abs=0.05)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11025, 22050, 48000])
+def test_onsets_keep_time_at_every_sample_rate(sample_rate: int) -> None:
+    begins = [0.5, 19.0, 38.0]
+    samples = np.zeros((1, 40 * sample_rate), np.float32)
+    seconds = np.arange(sample_rate // 2) / sample_rate
+    tone = np.sin(2 * np.pi * 440 * seconds) * np.exp(-seconds / 0.07)
+    for begin in begins:
+        samples[0, round(begin * sample_rate) :][: len(tone)] = tone
+    assert onsets(Sound(samples, sample_rate)) == pytest.approx(begins, abs=0.03)
 
 
 def test_counts_by_hand() -> None:

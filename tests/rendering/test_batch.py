@@ -136,6 +136,29 @@ def test_workers_that_cannot_start_end_the_batch_with_the_reason(tmp_path):
     ledger.close()
 
 
+class Idle:
+    """Workers that do nothing."""
+
+    number = 1
+
+    def stop(self, number: int) -> None: ...
+
+
+@pytest.mark.parametrize(("stops", "code", "tried"), [(1, 0, 0), (1, 1, 1), (0, 0, 1)])
+def test_what_a_stopped_worker_had_not_begun_was_not_tried(tmp_path, stops, code, tried):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.fill(stub.jobs(1))
+    crew = Idle()
+    crew.send = crew.start = lambda *_: None
+    batch = Batch(ledger, crew, tmp_path, 1, 60.0, lambda rows: None, lambda event: None)
+    batch._handle(0, {"event": "ready"})
+    batch._give_work()
+    batch.stops = stops
+    batch._handle(0, {"event": "ended", "code": code, "kind": "crashed", "reason": "gone"})
+    assert ledger.counts()["failed"] == tried and ledger.counts()["held"] == 0
+    ledger.close()
+
+
 def start(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.rendering.stub", "batch", str(out), *arguments]
     return subprocess.Popen(command, start_new_session=True)

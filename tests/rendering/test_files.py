@@ -41,6 +41,20 @@ def test_moving_picture_goes_to_mp4_and_a_still_to_png(tmp_path):
     assert build.render(model, tmp_path, num=1, seconds=0.125)["files"] == ["clip-000000.png"]
 
 
+def test_a_failure_of_a_whole_micro_batch_costs_no_other(model, tmp_path, monkeypatch):
+    whole = Generator.attempts
+
+    def short_of_memory(self, requests, seconds, sampling):
+        if requests[0].index == 0:
+            raise MemoryError("no room for so many")
+        return whole(self, requests, seconds, sampling)
+
+    monkeypatch.setattr(Generator, "attempts", short_of_memory)
+    made = build.render(model, tmp_path, num=3, label="7", sampling={"batch": 2})
+    assert made["files"] == ["7-000002.wav"] and made["failed"] == 2
+    assert {one["reason"] for one in made["failures"]} == {"no room for so many"}
+
+
 def test_one_bad_clip_costs_one_clip(model, tmp_path, monkeypatch):
     whole = Generator.encoded
 

@@ -36,6 +36,25 @@ def test_a_claim_is_a_micro_batch_of_one_shape_in_the_order_of_the_list(ledger):
     assert ledger.counts() == {"waiting": 0, "held": 10, "done": 0, "failed": 0}
 
 
+def test_the_same_batch_begun_twice_at_once_is_one_batch(tmp_path):
+    one, other = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
+    first = other.fact
+    seen = []
+
+    def late(name):
+        # The other run fills it just after this one has looked.
+        found = first(name)
+        if not seen:
+            seen.append(one.fill(stub.jobs(4)))
+        return found
+
+    other.fact = late
+    other.fill(stub.jobs(4))
+    assert other.counts()["waiting"] == 4
+    one.close()
+    other.close()
+
+
 def test_a_job_has_one_owner(tmp_path, ledger):
     other = Ledger(tmp_path / "ledger.sqlite")
     mine, its = places(ledger.claim()), places(other.claim())

@@ -63,6 +63,11 @@ def test_the_seam_is_the_last_step_by_the_median_step():
     assert seam(Clip(Sound(np.zeros((1, 10), np.float32), 100))) == {"sound": 0.0}
 
 
+@pytest.mark.parametrize("no", [False, 0, np.False_])
+def test_what_is_asked_not_to_loop_does_not(model, no):
+    assert not model.requests(1, task={"loop": no})[0].loop and model.requests(1, task={"loop": True})[0].loop
+
+
 def test_a_loop_is_a_circle_of_whole_steps(model, tmp_path):
     turns = seams.turns(model.recipe.streams, model.recipe.network)
     assert turns == [Fraction(4, 125), Fraction(32, 125)]
@@ -71,6 +76,8 @@ def test_a_loop_is_a_circle_of_whole_steps(model, tmp_path):
     assert circle(turns, Fraction(1, 10), window, False) == Fraction(32, 125)
     with pytest.raises(UsageError, match="a multiple of 0.256 s, at most 0.512 s; got 0.3: try --seconds 0.256"):
         model.length(0.3, loop=True)
+    with pytest.raises(UsageError, match="told to a millionth; got 1e-07"):
+        model.length(1e-7)
     with pytest.raises(UsageError, match="makes no loops: its streams fit together every 1 s"):
         circle([Fraction(1, 12), Fraction(1, 125)], window, window, False)
     said = []

@@ -112,6 +112,17 @@ def test_a_long_clip_keeps_what_it_is_given_in_every_window(model, tmp_path):
     assert varied.sound.samples.shape == (1, 6000) and len(varied.picture.frames) == 12
 
 
+def test_a_window_of_an_odd_number_of_steps_shares_more_than_the_two_before_it_made(tmp_path):
+    streams = {
+        "sound": {"domain": "stft", "sample_rate": 16000, "n_fft": 512, "hop": 128},
+        "picture": {**PICTURE["picture"], "frame_rate": 8},
+    }
+    network = {"patch": {"sound": [1, 2, 1], "picture": [1, 2, 2]}, "channels": [16, 32]}
+    model = tiny_model(tmp_path, streams, seconds=0.384, network=network, sampling={"steps": 1})
+    clip = next(model.render(seconds=2.0))
+    assert clip.sound.samples.shape == (1, 32000) and len(clip.picture.frames) == 16
+
+
 def test_nothing_but_the_clip_itself_grows_with_its_length(tmp_path):
     streams = {"picture": {**PICTURE["picture"], "height": 32, "width": 32}}
     model = tiny_model(tmp_path, streams, sampling={"steps": 1, "batch": 1})
