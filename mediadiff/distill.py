@@ -72,7 +72,7 @@ def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:
     """The student's own recipe: its teacher's, but for what `recipe` says. RecipeError where they do not fit."""
     document = teacher.to_dict()
     same = {name: document["sampling"][name] for name in ("batch", "threads")}
-    few = {"sampler": recipe.sampler, "steps": recipe.steps, "sigma_min": recipe.sigma_min, "guidance": 1.0}
+    few = {"sampler": "lcm", "steps": recipe.steps, "sigma_min": recipe.sigma_min, "guidance": 1.0}
     # Another folder takes the place of generated clips, and the other way round.
     if recipe.data.get("folder"):
         document["data"] |= {"bounce": None}

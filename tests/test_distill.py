@@ -133,13 +133,6 @@ def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
 
 
-def test_a_student_of_guidance_alone_is_sampled_as_asked(teacher, tmp_path):
-    alone = recipe_of(teacher, sampler="unipc", consistency={"stages": 0}, training={**TRAINING, "clips": 8})
-    model = load(distill(alone, tmp_path / "run"))
-    assert (model.recipe.sampling.sampler, model.recipe.sampling.guidance) == ("unipc", 1.0)
-    assert next(model.render(label="a")).sound.samples.shape[1] > 0
-
-
 def test_other_data_take_the_place_of_the_teachers(teacher):
     own = load(teacher).recipe
     assert student_of(recipe_of(teacher, data={"mirror": True, "label": ""}), own).data.label == ""
@@ -221,7 +214,7 @@ def test_the_recipe_is_checked_like_any_other(tmp_path, monkeypatch):
         (text + "sigma_min: 90\n", "line 7, column 12: sigma_min: takes less than 80; got 90"),
         (text.replace("folder:", "foldr:"), "line 6, column 8: data.foldr: unknown;"),
         (text.replace("quick", "a/b"), "line 3, column 7: name: takes letters, digits"),
-        (text + "streams: {}\n", "line 7, column 1: streams: unknown; known: name, model, steps, sampler, sigma_min,"),
+        (text + "streams: {}\n", "line 7, column 1: streams: unknown; known: name, model, steps, sigma_min,"),
         (text + "training: {clips: 9}\n", "training.warmup: takes at most the clips of the training (9); got 1000"),
         (text + "consistency: {q: 1}\n", "line 7, column 18: consistency.q: takes more than 1; got 1"),
     ):

@@ -92,9 +92,6 @@ def kept(settings: ConsistencySettings, t: Tensor, progress: float) -> Tensor:
 
     `1 - n(t) / q^stage` with `n(t) = 1 + 8 sigmoid(-t)`, t in units of the data's deviation in the paper, which is 0.5
     (section 3.2): at low levels the step goes further down than at high ones, and in the first stages down to 0.
-    Without stages all the way is left to the ends of the paths: 0.
     """
-    if not settings.stages:
-        return torch.zeros_like(t)
     stage = min(int(progress * settings.stages), settings.stages - 1) + 1
     return (1 - (1 + 8 * torch.sigmoid(-t / 2)) / settings.q**stage).clamp_min(0)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from mediadiff.data.settings import DataSettings
-from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, Guidance, Sampler
+from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, Guidance
 from mediadiff.recipe.base import HEAD, Recipe, Text, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TuningSettings
@@ -30,9 +30,6 @@ class DistillRecipe(Recipe):
     """The teacher: a model's folder, or the name of a shipped model."""
     steps: Annotated[int, Ge(1), Le(16)] = 2
     """Evaluations of the network for a clip: one, two or four."""
-    sampler: Sampler = "lcm"
-    """How the student is sampled: `lcm` suits answers that are the same all along a path, the others a student that has
-    learnt guidance alone (`consistency.stages: 0`)."""
     sigma_min: Annotated[float, Gt(0), Lt(SIGMA_MAX)] = 3.0
     """The lowest noise level at which the student is asked, if it has more than one step."""
     guidance: Guidance | dict[str, Guidance] | None = None

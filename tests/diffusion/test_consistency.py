@@ -140,16 +140,6 @@ def test_the_lower_level_rises_to_the_upper_one_over_the_stages():
     assert float(parts[-1][-1]) == pytest.approx(1 - 1 / 256, abs=1e-6)
 
 
-def test_without_stages_the_student_is_asked_for_what_its_guided_teacher_answers(noisy):
-    x, t, asked = noisy
-    clean = best(x, t, asked)
-    loss = Consistency(ConsistencySettings(stages=0), best, SamplingSettings(guidance=3.0))
-    target = loss.target(untouched, clean, x, t, asked, 1.0)
-    blind = best(x, t, Asked(0 * asked.mean))
-    for name in x:
-        torch.testing.assert_close(target[name], blind[name] + 3 * (clean[name] - blind[name]))
-
-
 class Known(torch.nn.Module):
     """A network with one weight, of the kind that a denoiser wraps."""
 
