@@ -42,6 +42,6 @@ class TuningSettings(TrainingSettings):
 
     clips: Clips = 30_000
     batch: Annotated[int, Ge(1), Le(4096)] = 8
-    learning_rate: Annotated[float, Gt(0), Lt(1)] = 2e-4
+    learning_rate: Annotated[float, Gt(0), Lt(1)] = 5e-4
     average: Clips = 3_000
     """Clips over which the averaged weights look back."""
