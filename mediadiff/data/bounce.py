@@ -17,7 +17,7 @@ from mediadiff.data.settings import BounceSettings
 from mediadiff.errors import UsageError
 from mediadiff.rng import numpy_generator
 
-VERSION = 3
+VERSION = 4
 """To be raised when the same settings make other clips."""
 GRAVITY = 2.0
 """Box heights per second squared."""
@@ -32,7 +32,8 @@ NARROWEST = 0.5
 DROPS = (0.5, 1.0)
 """Of the way from the floor to the ceiling."""
 SPEEDS = (0.2, 0.5)
-"""Along the floor, in box heights per second."""
+"""Along the floor, in box heights per second, of one ball of several; a lone one is twice as fast, and its impacts are
+sparse all the same."""
 LOWEST = 300.0
 """Hz: what a large ball of the first colour sounds; each next colour is a sixth of an octave higher, a small ball an
 octave."""
@@ -182,7 +183,7 @@ def scene(settings: BounceSettings, index: int, seconds: float, width: float = 1
     for colour in random.permutation(len(COLOURS))[:count]:
         best, widest = None, -1.0
         for _ in range(TRIES):
-            ball = _ball(int(colour), width, random)
+            ball = _ball(int(colour), width, count == 1, random)
             times = sorted([*taken, *(t for t, _, _ in ball.impacts(seconds))])
             apart = min(after - before for before, after in zip(times, times[1:], strict=False))
             if apart > widest:
@@ -195,11 +196,11 @@ def scene(settings: BounceSettings, index: int, seconds: float, width: float = 1
     return Scene(tuple(balls), seconds)
 
 
-def _ball(colour: int, width: float, random: np.random.Generator) -> Ball:
+def _ball(colour: int, width: float, is_lone: bool, random: np.random.Generator) -> Ball:
     radius = RADII[int(random.integers(2))]
     drop = float(random.uniform(*DROPS)) * (1 - 2 * radius)
     period = 2 * math.sqrt(2 * drop / GRAVITY)
-    speed = float(random.uniform(*SPEEDS)) * (1 if random.random() < 0.5 else -1)
+    speed = float(random.uniform(*SPEEDS)) * (2 if is_lone else 1) * (1 if random.random() < 0.5 else -1)
     return Ball(colour, radius, drop, float(random.uniform(0, period)), float(random.uniform(0, 1)), speed, width)
 
 
