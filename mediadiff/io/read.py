@@ -46,7 +46,7 @@ def read(
     """
     if not (sound or picture):
         raise UsageError("read needs sound, picture or both; got neither")
-    if max_seconds is not None and not math.isfinite(max_seconds):
+    if isinstance(max_seconds, float) and not math.isfinite(max_seconds):
         raise UsageError(f"max_seconds is a number of seconds, or None for the whole file; got {max_seconds}")
     # through its text, so that 2.3 is 23/10
     end = None if max_seconds is None else Fraction(str(max_seconds))
