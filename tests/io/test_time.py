@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mediadiff.clip import Clip, Sound
+from mediadiff.errors import UsageError
 from mediadiff.io.picture import on_grid
 from mediadiff.io.probe import probe
 from mediadiff.io.read import read
@@ -89,6 +90,8 @@ def test_max_seconds_stops_both_streams(tmp_path: Path) -> None:
     clip = read(path, rate=10, max_seconds=2.3)
     assert levels(clip) == list(range(23))
     assert clip.sound is not None and clip.sound.samples.shape == (1, 36_800)
+    with pytest.raises(UsageError, match="max_seconds is a number of seconds, or None for the whole file; got inf"):
+        read(path, max_seconds=float("inf"))
 
 
 def test_hole_in_the_sound_is_silent(tmp_path: Path) -> None:
