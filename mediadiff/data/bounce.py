@@ -32,8 +32,8 @@ NARROWEST = 0.5
 DROPS = (0.5, 1.0)
 """Of the way from the floor to the ceiling."""
 SPEEDS = (0.2, 0.5)
-"""Along the floor, in box heights per second, of one ball of several; a lone one is twice as fast, and its impacts are
-sparse all the same."""
+"""Along the floor, in box heights per second. Where no clip has more than one ball it is twice as fast, and its impacts
+are sparse all the same."""
 LOWEST = 300.0
 """Hz: what a large ball of the first colour sounds; each next colour is a sixth of an octave higher, a small ball an
 octave."""
@@ -183,7 +183,7 @@ def scene(settings: BounceSettings, index: int, seconds: float, width: float = 1
     for colour in random.permutation(len(COLOURS))[:count]:
         best, widest = None, -1.0
         for _ in range(TRIES):
-            ball = _ball(int(colour), width, count == 1, random)
+            ball = _ball(int(colour), width, settings.balls == 1, random)
             times = sorted([*taken, *(t for t, _, _ in ball.impacts(seconds))])
             apart = min(after - before for before, after in zip(times, times[1:], strict=False))
             if apart > widest:

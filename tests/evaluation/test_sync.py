@@ -85,8 +85,7 @@ def test_real_clips_score_almost_all_and_shuffled_ones_little(
     assert real.seen > 40 and real.matched >= 0.97 * real.seen and real.alone <= 0.03 * real.seen
     assert real.in_tune >= 0.97 * real.matched
     assert real.in_place is not None and real.in_place >= 0.97 * real.matched
-    # In a dozen clips chance counts for much: of two hundred it is less than 0.4, see below.
-    assert wrong.matched < 0.48 * wrong.seen and wrong.alone > 0.5 * wrong.seen
+    assert wrong.matched < 0.42 * wrong.seen and wrong.alone > 0.5 * wrong.seen
     assert wrong.in_tune < 0.3 * wrong.matched
 
 
