@@ -79,7 +79,9 @@ def made(jobs: Path, out: Path, **settings) -> dict[str, str]:
 
 
 def hashes(out: Path) -> dict[str, str]:
-    return {path.name: sha256(path) for path in out.iterdir() if path.suffix in (".flac", ".mkv", ".mp4")}
+    """The hash of each finished file; what is being written meanwhile is hidden, and may be gone the moment after."""
+    done = [path for path in out.glob("[!.]*") if path.suffix in (".flac", ".mkv", ".mp4")]
+    return {path.name: sha256(path) for path in done}
 
 
 @pytest.fixture
