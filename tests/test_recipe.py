@@ -344,7 +344,7 @@ def test_a_new_kind_of_recipe_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     assert {"$ref": "#/$defs/WashRecipe"} in json_schema()["oneOf"]
 
 
-@pytest.mark.parametrize("setting", ["lookout", "halvings"])
+@pytest.mark.parametrize("setting", ["lookout", "detail", "halvings"])
 def test_what_a_network_does_with_a_stream_is_of_one_that_the_recipe_has(setting: str) -> None:
     with pytest.raises(RecipeError, match=rf"network\.{setting}\.picture"):
         tiny_recipe(network={setting: {"picture": 1}})

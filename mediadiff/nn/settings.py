@@ -8,6 +8,8 @@ from typing import Annotated
 from annotated_types import Ge, Le, Len
 
 Count = Annotated[int, Ge(1)]
+OF_STREAMS = ("patch", "lookout", "detail", "halvings")
+"""The settings of the network that are given stream by stream."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class NetworkSettings:
     lookout: dict[str, Count] = field(default_factory=dict)
     """Per stream, attention blocks on the way in at the level above the innermost, each stream by itself: dear, but it
     puts together small things that move. None where not named."""
-
+    detail: dict[str, Count] = field(default_factory=dict)
+    """Per stream, hidden units of a layer between the outermost level and its patches, beside the linear head: cheap,
+    and sharper where a patch holds more numbers than that level has channels. None where not named."""
     halvings: dict[str, Count] = field(default_factory=dict)
     """Per stream of frames, how many levels below the outermost have half as many time steps as the one above: less
     work, and what moves is seen over a longer stretch. None where not named; in width 1 all do."""

@@ -152,6 +152,12 @@ class StreamLevels(nn.Module):
         self.shrink = nn.ModuleList(Down(a, b, time) for a, b, time in sizes)
         self.grow = nn.ModuleList(Up(b, a, time) for a, b, time in sizes)
         self.head = zeroed(linear(channels[0], folded))
+        # Where a patch holds more numbers than a cell has channels, a linear head reaches a part of the patches only:
+        # an edge that goes through one would never be sharp.
+        hidden = settings.detail.get(name, 0)
+        self.detail = (
+            nn.Sequential(linear(channels[0], hidden), nn.SiLU(), zeroed(linear(hidden, folded))) if hidden else None
+        )
         # Where the clean signal is nearly known, what is asked for is mostly the noise, cell by cell: more than the
         # channels of a level can carry. So the input itself is at hand, as much of it as suits the noise level.
         self.through = zeroed(linear(embedding, shape.channels))
@@ -170,7 +176,8 @@ class StreamLevels(nn.Module):
     def unfold(self, x: Tensor, batch: int) -> Tensor:
         """The way back of `fold`."""
         time, height, width = self.patch
-        rows = self.head(norm(x).permute(0, 2, 3, 1))
+        cells = norm(x).permute(0, 2, 3, 1)
+        rows = self.head(cells) if self.detail is None else self.head(cells) + self.detail(cells)
         if self.flat:
             return self.layouts[0].unfold(split(rows, time, height), batch)
         x = self.layouts[0].unfold(split(rows, height, width), batch)

@@ -12,7 +12,7 @@ from mediadiff import domains
 from mediadiff.data.settings import DataSettings
 from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
 from mediadiff.domains.base import Domain
-from mediadiff.nn.settings import ConditionSettings, NetworkSettings
+from mediadiff.nn.settings import OF_STREAMS, ConditionSettings, NetworkSettings
 from mediadiff.recipe.base import HEAD, Recipe, Seconds, check_interval, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TrainingSettings
@@ -67,9 +67,7 @@ class TrainRecipe(Recipe):
             note(document, ("streams",), "takes sound, picture or both; got none")
         guided = recipe.sampling.guidance if isinstance(recipe.sampling.guidance, dict) else {}
         for section, named in (
-            (("network", "patch"), recipe.network.patch),
-            (("network", "lookout"), recipe.network.lookout),
-            (("network", "halvings"), recipe.network.halvings),
+            *((("network", setting), getattr(recipe.network, setting)) for setting in OF_STREAMS),
             (("sampling", "guidance"), guided),
         ):
             for name in named:

@@ -20,6 +20,7 @@ from torch import Tensor
 from mediadiff.bench.subject import RECIPES, Subject
 from mediadiff.data.loader import batch
 from mediadiff.nn.condition import Condition
+from mediadiff.nn.settings import OF_STREAMS
 from mediadiff.recipe import TrainRecipe, from_dict, load_recipe
 from mediadiff.rng import generator
 
@@ -71,7 +72,7 @@ def of_one(recipe: TrainRecipe, stream: str) -> TrainRecipe:
     """The same recipe with this stream alone."""
     document = recipe.to_dict()
     document["streams"] = {stream: document["streams"][stream]}
-    for name in ("patch", "lookout", "halvings"):
+    for name in OF_STREAMS:
         document["network"][name] = {n: v for n, v in document["network"][name].items() if n == stream}
     alone = from_dict(document)
     assert isinstance(alone, TrainRecipe)

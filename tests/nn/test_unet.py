@@ -304,3 +304,18 @@ def test_a_timeline_of_one_condition_is_that_condition_and_two_take_turns():
     hidden = Timeline([a, b], [half, rest]).hidden(torch.tensor([True]))
     blind = net(x, level, given, a.hidden(torch.tensor([True])))["sound"]
     torch.testing.assert_close(net(x, level, given, hidden)["sound"], blind)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("detail", "rank"), [({}, 8), ({"picture": 32}, 24)])
+def test_a_layer_of_detail_draws_patches_that_a_linear_head_cannot(detail, rank):
+    settings = NetworkSettings(channels=(8, 16), blocks=1, attention=0, heads=2, patch={"picture": (2, 2, 2)})
+    levels = network({"picture": PICTURE}, replace(settings, detail=detail)).streams["picture"]
+    torch.nn.init.zeros_(levels.head.bias)
+    cells = torch.randn(3, 8, 8, 12)
+    out = levels.unfold(cells, batch=1)
+    assert out.shape == (1, 3, 6, 16, 24)
+    # The 24 numbers of each patch, as rows.
+    patches = out.unflatten(2, (3, 2)).unflatten(4, (8, 2)).unflatten(6, (12, 2))[0]
+    patches = patches.permute(1, 3, 5, 0, 2, 4, 6).reshape(-1, 24)
+    assert int(torch.linalg.matrix_rank(patches, rtol=1e-4)) == rank
