@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mediadiff.nn.convolution import along_time, convolve
 
 TIME = 5
 """Time steps that a convolution along time sees: what moves through noise shows over several frames only."""
@@ -210,23 +212,3 @@ class Block(nn.Module):
         if self.time is not None:
             x = x + along_time(self.time, F.silu(norm(x)), e.shape[0], layout.circular)
         return x
-
-
-def convolve(conv: nn.Conv2d, x: Tensor, around: bool) -> Tensor:
-    """A convolution of `[N, C, P, Q]`; with `around` the first axis of the plane is a circle."""
-    if not around:
-        out: Tensor = conv(x)
-        return out
-    high, wide = cast(tuple[int, int], conv.padding)
-    # A circle may be shorter than what the convolution sees of it: then it goes around more than once.
-    steps = torch.arange(-high, x.shape[2] + high, device=x.device) % x.shape[2]
-    x = x.index_select(2, steps)
-    return F.conv2d(x, conv.weight, conv.bias, padding=(0, wide))
-
-
-def along_time(conv: nn.Conv2d, x: Tensor, batch: int, around: bool) -> Tensor:
-    """A convolution over time of frames folded as `[B * T, C, H, W]`. Not a conv3d: slow and faulty in bf16."""
-    n, c, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(batch, n // batch, height * width, c)
-    rows = convolve(conv, rows.permute(0, 3, 1, 2), around).permute(0, 2, 3, 1)
-    return rows.reshape(n, height, width, c).permute(0, 3, 1, 2)

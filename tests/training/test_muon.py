@@ -27,8 +27,8 @@ def test_moves_a_matrix_as_torchs_does(shape, bf16):
         muon.step()
         reference.step()
     assert torch.equal(ours.grad, gradient)
-    # torch's rounds to bfloat16 on the way.
-    assert (ours - theirs).norm() < 0.02 * (theirs - begin).norm()
+    # torch's rounds to bfloat16 on the way, and in bfloat16 ours does, elsewhere.
+    assert (ours - theirs).norm() < (0.03 if bf16 else 0.02) * (theirs - begin).norm()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
