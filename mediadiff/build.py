@@ -7,10 +7,10 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mediadiff.domains.base import exact
 from mediadiff.errors import UsageError
 from mediadiff.io.files import cache_folder, write_json
 from mediadiff.model import Model, load, new_denoiser, save_model, shipped
@@ -116,7 +116,7 @@ def fit(
 
     def look(trainer: Trainer) -> None:
         folder = out / "previews" / f"{trainer.clips:012d}"
-        seconds = Fraction(recipe.seconds).limit_denominator(10**6)
+        seconds = exact(recipe.seconds)
         preview(
             folder,
             trainer.denoiser,
@@ -293,6 +293,7 @@ def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Pat
     """Logs the loss by noise level of the averaged weights, on the test files where there are any, and plots it."""
     from mediadiff.data.loader import batch
     from mediadiff.evaluation.plots import loss_by_level
+    from mediadiff.training import log
     from mediadiff.training.check import losses_by_level
 
     trainer = loop.trainer
@@ -303,4 +304,4 @@ def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Pat
             batches = [batch(encoded, 0, step, min(32, len(members)), split) for step in range(2)]
             sigmas, losses = losses_by_level(trainer, batches)
             loop.say({"event": "levels", "clips": trainer.clips, "split": split, "sigma": sigmas, "loss": losses})
-    loss_by_level(out / "log.jsonl", out / "losses.png")
+    loss_by_level(log.read(out / "log.jsonl"), out / "losses.png")

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mediadiff.domains.base import exact
 from mediadiff.errors import ModelError, UsageError
 from mediadiff.io.files import write_json
 
@@ -74,7 +75,7 @@ class Model:
     @property
     def seconds(self) -> Fraction:
         """The length of a clip as the model was trained."""
-        return Fraction(self.recipe.seconds).limit_denominator(10**6)
+        return exact(self.recipe.seconds)
 
     def sampling(self, **changes: Any) -> SamplingSettings:
         """The model's own sampling settings with those of the `changes` that are not None."""
@@ -126,14 +127,14 @@ class Model:
         """`seconds`, exact, or the model's own length; for a `loop`, one that is a circle of whole steps."""
         if seconds is not None and not 0 < seconds <= 3600:
             raise UsageError(f"seconds is above 0 and at most 3600; got {float(seconds):g}")
-        exact = self.seconds if seconds is None else Fraction(seconds).limit_denominator(10**6)
-        if not exact:
+        length = self.seconds if seconds is None else exact(seconds)
+        if not length:
             raise UsageError(f"seconds is told to a millionth; got {float(seconds):g}")  # type: ignore[arg-type]
         if not loop:
-            return exact
+            return length
         from mediadiff.rendering.seam import circle, turns
 
-        return circle(turns(self.recipe.streams, self.recipe.network), exact, self.seconds, seconds is not None)
+        return circle(turns(self.recipe.streams, self.recipe.network), length, self.seconds, seconds is not None)
 
     def render(
         self,

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from mediadiff.data.encode import encode_item
 from mediadiff.data.folder import Item, Refusal, Scan, Split, natural
 from mediadiff.data.settings import DataSettings
-from mediadiff.domains.base import Domain, Shape
+from mediadiff.domains.base import Domain, Shape, exact
 from mediadiff.errors import MediadiffError, MediaError, UsageError
 from mediadiff.io.files import sha256, sweep, write_text
 from mediadiff.io.tensors import save_tensors
@@ -80,6 +80,12 @@ class EncodedSet:
             split: tuple(i for i, entry in enumerate(self.entries) if entry.split == split)
             for split in ("train", "test")
         }
+        self._by_label: dict[str, list[list[int]]] = {}
+        for split, members in self._members.items():
+            groups: dict[int, list[int]] = {}
+            for nth, place in enumerate(members):
+                groups.setdefault(self.entries[place].label, []).append(nth)
+            self._by_label[split] = [groups[label] for label in sorted(groups)]
 
     @classmethod
     def open(
@@ -98,7 +104,7 @@ class EncodedSet:
         is refused. Where two streams end apart, the common part is kept. `progress(done, total)` is called per file.
         Raises UsageError when no file is left.
         """
-        seconds = _exact(seconds)
+        seconds = exact(seconds)
         settings = _settings(domains, seconds, scan.settings)
         root = Path(folder) / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
         root.mkdir(parents=True, exist_ok=True)
@@ -176,6 +182,10 @@ class EncodedSet:
         """The places in `entries` of all files of a split."""
         return self._members[split]
 
+    def by_label(self, split: Split) -> list[list[int]]:
+        """The places in `members` of the files of each label of a split, by label."""
+        return self._by_label[split]
+
     def read(self, place: int, stream: str, start: int = 0, steps: int | None = None) -> torch.Tensor:
         """`steps` time steps (all, if None) of a stream of `entries[place]` from `start`: float32 `[C, T, H, W]`."""
         entry = self.entries[place]
@@ -248,10 +258,6 @@ def _settings(domains: Mapping[str, Domain], seconds: Fraction, data: DataSettin
     settings = {"format": FORMAT, "streams": streams, "seconds": str(seconds), "keep": data.keep}
     # Left out where it is nothing, so that what was encoded before it existed is still found.
     return settings if data.loudness is None else {**settings, "loudness": data.loudness}
-
-
-def _exact(seconds: Fraction | float) -> Fraction:
-    return Fraction(seconds).limit_denominator(10**6)
 
 
 def _hash(path: Path) -> str:

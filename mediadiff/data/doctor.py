@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mediadiff.data import pairing, symptoms
 from mediadiff.data.folder import Item, Scan, natural, scan
 from mediadiff.data.settings import DataSettings
+from mediadiff.domains.base import exact
 from mediadiff.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def examine(
             shape = "x".join(map(str, domain.shape(seconds)))
             sees.append(f"{name} as {shape} ({float(seconds):g} s at {float(domain.rate):.6g} steps a second)")
         items = [item for item in found.items if item.name in kept]
-        loss = symptoms.round_trip(items, domains, exactly(seconds), settings)
+        loss = symptoms.round_trip(items, domains, exact(seconds), settings)
         warnings += [text for text, is_lost in loss if is_lost]
         notes = [text for text, is_lost in loss if not is_lost] + notes
     left_out, ignored = (
@@ -185,11 +186,6 @@ def shown(name: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def exactly(seconds: Fraction | float) -> Fraction:
-    """A window's length as the fraction that is meant."""
-    return Fraction(seconds).limit_denominator(10**6)
-
-
 def _check(
     item: Item, found: Scan, domains: Mapping[str, Domain] | None, seconds: Fraction | float | None
 ) -> tuple[Accepted, str]:
@@ -202,8 +198,8 @@ def _check(
     info = probe(item.path)
     keep = found.settings.keep
     if domains and seconds is not None:
-        clip = read_item(item, domains, exactly(seconds), found.settings)
-        encode_clip(clip, item.path, domains, exactly(seconds))
+        clip = read_item(item, domains, exact(seconds), found.settings)
+        encode_clip(clip, item.path, domains, exact(seconds))
         wanted = {domain.medium for domain in domains.values()}
         absent = [medium for medium in sorted(wanted) if getattr(clip, medium) is None]
     else:

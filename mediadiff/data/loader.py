@@ -70,21 +70,13 @@ def _place(encoded: EncodedSet, split: Split, seed: int, draw: int) -> int:
     """Which file the draw takes: a place in `encoded.entries`."""
     members = encoded.members(split)
     if encoded.balance:
-        groups = _groups(tuple(encoded.entries[place].label for place in members))
+        groups = encoded.by_label(split)
         turn, nth = divmod(draw, len(groups))
         group = groups[_order(len(groups), (seed, split, "labels", turn))[nth]]
         epoch, nth = divmod(turn, len(group))
         return members[group[_order(len(group), (seed, split, "label", group[0], epoch))[nth]]]
     epoch, nth = divmod(draw, len(members))
     return members[_order(len(members), (seed, split, "epoch", epoch))[nth]]
-
-
-@functools.lru_cache(maxsize=8)
-def _groups(labels: tuple[int, ...]) -> list[list[int]]:
-    groups: dict[int, list[int]] = {}
-    for nth, label in enumerate(labels):
-        groups.setdefault(label, []).append(nth)
-    return [groups[label] for label in sorted(groups)]
 
 
 @functools.lru_cache(maxsize=256)

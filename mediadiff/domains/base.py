@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int, int]
 
 
+def exact(seconds: Fraction | float) -> Fraction:
+    """A length in seconds as the fraction that is meant: the simplest within a millionth."""
+    return Fraction(seconds).limit_denominator(10**6)
+
+
 class Domain(ABC):
     """A domain turns one stream into a tensor `[C, T, H, W]` near unit scale, and back.
 
@@ -70,4 +75,4 @@ class Domain(ABC):
 
     def steps(self, seconds: Fraction | float) -> int:
         """Time steps that hold `seconds`: rounded to the nearest, at least one."""
-        return max(1, math.floor(Fraction(seconds).limit_denominator(10**6) * self.rate + Fraction(1, 2)))
+        return max(1, math.floor(exact(seconds) * self.rate + Fraction(1, 2)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,16 +57,16 @@ def sheet(rows: Sequence[Row], path: str | Path, frames: int = 6) -> Path:
     return _save_image(page, path)
 
 
-def loss_by_level(log: str | Path, path: str | Path) -> Path:
-    """Draws the loss over the noise level from the `levels` events of a training log (JSONL); returns the path.
+def loss_by_level(events: Iterable[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draws the loss over the noise level from the `levels` events of a training log; returns the path.
 
-    The last event is drawn boldest, earlier ones fainter. Raises UsageError when the log has none.
+    The last event is drawn boldest, earlier ones fainter. Raises UsageError when there are none.
     """
     from matplotlib.figure import Figure
 
-    events = [event for event in _events(Path(log)) if event.get("event") == "levels"]
+    events = [event for event in events if event.get("event") == "levels"]
     if not events:
-        raise UsageError(f"{log} has no loss by noise level yet; it is logged as training goes on")
+        raise UsageError("the log has no loss by noise level yet; it is logged when a training ends")
     figure = Figure(figsize=(6, 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     shown = [events[i] for i in sorted({round(i) for i in np.linspace(0, len(events) - 1, min(6, len(events)))})]
@@ -149,18 +148,6 @@ def _grid(images: Sequence[Image], columns: int, gap: int) -> Image:
     for place, image in enumerate(images):
         page.paste(image, (place % columns * width, place // columns * height))
     return page
-
-
-def _events(log: Path) -> list[dict]:
-    events = []
-    for line in log.read_text("utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the last line of a run that was killed
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def _finite(samples: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def save(folder: Path, trainer: Trainer) -> Path:
         aside / "state.json",
         {
             "clips": trainer.clips,
-            "seconds": round(trainer.seconds, 1),
+            "seconds": round(trainer.seconds, 3),
             "slowdown": trainer.slowdown,
             "course": asdict(trainer.course),
             "threads": torch.get_num_threads(),
