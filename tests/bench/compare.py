@@ -109,8 +109,8 @@ def _commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=8, help="clips a step, as many as in most recipes")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="only libraries with this in their name")
     parser.add_argument("--write", action="store_true", help="write README.md and record.jsonl")
     asked = parser.parse_args()
