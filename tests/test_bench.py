@@ -19,6 +19,8 @@ from mediadiff.errors import MediadiffError, MediaError, UsageError
 from mediadiff.io.probe import probe
 from mediadiff.io.write import write
 from mediadiff.model import new_denoiser
+from mediadiff.nn.convolution import convolve
+from mediadiff.nn.layers import conv
 from mediadiff.nn.precision import use_bf16
 from mediadiff.training.optimizer import Optimizer
 from tests.bench import compare
@@ -76,14 +78,25 @@ def test_time_goes_where_it_went():
     check_shares(shares)
     assert next(iter(shares)) == "data" and shares["attention"] > 0 and "convolution" not in shares
 
+    layer = conv(64, 64, (3, 3))
+    small = torch.ones(8, 64, 4, 4, dtype=torch.bfloat16, requires_grad=True)
+
+    def learns() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            out = [convolve(layer, small, False) for _ in range(20)]
+        torch.autograd.backward(out, [torch.ones_like(each) for each in out])
+
+    shares = profile.where(learns)
+    assert shares["convolution"] > 0 and "linear layers" not in shares
+
 
 def test_training_has_all_its_figures(tmp_path):
     found = train.measure(made(), tmp_path, budget=0.01)
     assert found.batch == 8 and found.threads == 1 and found.step.runs >= 3
     assert 0 < found.step_share <= 1 and 0 < found.forward_share <= 1
-    # Muon's five steps of Newton and Schulz, of matrices of m rows and n columns or more: three products each, two of
-    # them as wide as the matrix; in float32 all but the first and the last are of its square.
-    wide, square = (10, 5) if use_bf16("auto") else (2, 17)
+    # Muon's five steps of Newton and Schulz, of matrices of m rows and n columns or more: all products but the first
+    # and the last are of its square, in bfloat16 in two rounds.
+    wide, square = (4, 14) if use_bf16("auto") else (2, 17)
     views = Optimizer(new_denoiser(made(), 1), False).views
     muon = sum(2 * wide * m * m * n + 2 * square * m**3 for m, n in (sorted(view.shape) for view in views))
     # The way back of a convolution or a product is two of its kind.

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
+from mediadiff.nn.convolution import ByProduct
+
 _PHASE = "mediadiff:"
 # The first that is a part of an operation's name decides. Linear layers never come as products of batches.
 _WORDS = {
@@ -59,6 +61,8 @@ def _group(event: Any) -> str:
             return str(inside.name.removeprefix(_PHASE))
         if inside.name.startswith("Optimizer.step"):
             return "optimiser and average"
+        if inside.name.startswith(ByProduct.__name__):
+            return "convolution"
         inside = inside.cpu_parent
     for word, group in _WORDS.items():
         if word in event.name.lower() and event.name.startswith("aten::"):

@@ -17,7 +17,7 @@ Shape = tuple[int, int, int, int]
 
 
 def exact(seconds: Fraction | float) -> Fraction:
-    """A length in seconds as the fraction that is meant: the simplest within a millionth."""
+    """A length in seconds as the fraction that is meant: the nearest in millionths or larger parts."""
     return Fraction(seconds).limit_denominator(10**6)
 
 

@@ -8,23 +8,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WEIGHTS = 32
-"""Weights for each place of a batch from which their gradient is a matrix product: of large kernels on small planes
-torch's own takes two to ten times as long in bfloat16."""
+LARGE = 32
+"""A kernel with so many weights for each place of the batch is large: in bfloat16 torch's own gradient of it takes two
+to ten times as long as a matrix product on a processor."""
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, around: bool) -> Tensor:
-    """A convolution of `[N, C, P, Q]`; with `around` the first axis of the plane is a circle."""
+    """A convolution of `[N, C, P, Q]`; with `around` the first axis of the plane is a circle.
+
+    `conv` has stride 1, one group and a bias.
+    """
     high, wide = cast(tuple[int, int], conv.padding)
     if around:
         # A circle may be shorter than what the convolution sees of it: then it goes around more than once.
         steps = torch.arange(-high, x.shape[2] + high, device=x.device) % x.shape[2]
         x, high = x.index_select(2, steps), 0
+    if x.is_cpu and torch.is_autocast_enabled("cpu"):
+        # Which the convolution would do itself.
+        x = x.to(torch.get_autocast_dtype("cpu"))
     bias = cast(Tensor, conv.bias)
     if torch.is_grad_enabled() and _is_large(conv.weight, x):
-        out: Tensor = Convolution.apply(x, conv.weight.to(x.dtype), bias.to(x.dtype), (high, wide))
-        return out
-    return F.conv2d(x, conv.weight, bias, padding=(high, wide))
+        out: Tensor = ByProduct.apply(x, conv.weight.to(x.dtype), bias.to(x.dtype), (high, wide))
+    elif around:
+        out = F.conv2d(x, conv.weight, bias, padding=(high, wide))
+    else:
+        out = conv(x)
+    return out
 
 
 def along_time(conv: nn.Conv2d, x: Tensor, batch: int, around: bool) -> Tensor:
@@ -36,11 +45,10 @@ def along_time(conv: nn.Conv2d, x: Tensor, batch: int, around: bool) -> Tensor:
 
 
 def _is_large(weight: Tensor, x: Tensor) -> bool:
-    """Whether a kernel is so much larger than what it goes over that its gradient is quicker by `Convolution`."""
-    return x.dtype == torch.bfloat16 and x.is_cpu and weight.numel() >= WEIGHTS * (x.numel() // x.shape[1])
+    return x.dtype == torch.bfloat16 and x.is_cpu and weight.numel() >= LARGE * (x.numel() // x.shape[1])
 
 
-class Convolution(torch.autograd.Function):
+class ByProduct(torch.autograd.Function):
     """A convolution of stride 1 with a bias, which takes the gradient of its kernel as one matrix product."""
 
     @staticmethod
@@ -53,7 +61,7 @@ class Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         out, channels, *size = weight.shape
-        # Were it asked for the gradient of the bias, it would take that of the kernel too.
+        # Asked for the gradient of the bias too, torch takes that of the kernel with it.
         of_x, _, _ = torch.ops.aten.convolution_backward(
             gradient, x, weight, [out], (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (True, False, False)
         )

@@ -46,7 +46,8 @@ def orthogonal(x: Tensor) -> Tensor:
     if x.shape[0] > x.shape[1]:
         return orthogonal(x.T).T
     x = x / x.norm().clamp_min(1e-7)
-    # A square holds in bfloat16 nothing of singular values below a twentieth. Three steps bring all that count above.
+    # A square holds in bfloat16 nothing of singular values below a twentieth, so it is taken again from `x` after three
+    # steps, which bring all that count above.
     for steps in (3, STEPS - 3) if x.dtype == torch.bfloat16 else (STEPS,):
         x = _stepped(x, steps)
     return x

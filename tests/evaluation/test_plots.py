@@ -51,7 +51,7 @@ def test_a_sheet_has_a_cell_for_each_clip(tmp_path):
         plots.sheet([plots.Row("real", [])], tmp_path / "b.png")
 
 
-def test_loss_by_level_reads_the_log_of_a_killed_run(tmp_path):
+def test_loss_by_level_is_drawn_from_the_log_of_a_killed_run(tmp_path):
     log = tmp_path / "log.jsonl"
     events = [{"event": "step"}] + [
         {"event": "levels", "clips": n, "sigma": [0.01, 1, 80], "loss": [1 / n, 2, 3]} for n in range(1, 12)
