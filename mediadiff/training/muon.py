@@ -46,11 +46,18 @@ def orthogonal(x: Tensor) -> Tensor:
     if x.shape[0] > x.shape[1]:
         return orthogonal(x.T).T
     x = x / x.norm().clamp_min(1e-7)
-    # A square holds in bfloat16 nothing of singular values below a twentieth, so it is taken again from `x` after three
-    # steps, which bring all that count above.
-    for steps in (3, STEPS - 3) if x.dtype == torch.bfloat16 else (STEPS,):
+    for steps in _rounds(x):
         x = _stepped(x, steps)
     return x
+
+
+def _rounds(x: Tensor) -> tuple[int, ...]:
+    """How many of the steps are taken on each square of `x`."""
+    if x.dtype != torch.bfloat16:
+        return (STEPS,)
+    # A square holds in bfloat16 nothing of singular values below a twentieth, so it is taken again after three steps,
+    # which bring all that count above; of a matrix hardly wider than high after each, as it saves little there.
+    return (3, STEPS - 3) if x.shape[1] > 2 * x.shape[0] else (1,) * STEPS
 
 
 def _stepped(x: Tensor, steps: int) -> Tensor:

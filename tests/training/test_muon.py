@@ -27,8 +27,8 @@ def test_moves_a_matrix_as_torchs_does(shape, bf16):
         muon.step()
         reference.step()
     assert torch.equal(ours.grad, gradient)
-    # torch's rounds to bfloat16 on the way, and in bfloat16 ours does, elsewhere.
-    assert (ours - theirs).norm() < (0.03 if bf16 else 0.02) * (theirs - begin).norm()
+    # torch's rounds to bfloat16 on the way.
+    assert (ours - theirs).norm() < 0.02 * (theirs - begin).norm()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,6 +59,18 @@ def test_in_float32_it_is_exact_enough_for_the_smallest_singular_values(lowest):
         after = a * after + b * after**3 + c * after**5
     out = orthogonal((u * before @ v).float()).double()
     assert (out - u * after @ v).norm() < 1e-3 * after.norm()
+
+
+@pytest.mark.parametrize("lowest", [-1, -3])
+def test_in_bfloat16_a_kernel_comes_near_what_it_is_in_float32(lowest):
+    random = torch.Generator().manual_seed(0)
+    u, _, v = torch.linalg.svd(torch.randn(64, 576, generator=random), full_matrices=False)
+    kernel = u * torch.logspace(0, lowest, 64) @ v
+    exact = orthogonal(kernel)
+    near = orthogonal(kernel.bfloat16()).float()
+    # Of steps all taken on one square the small singular values would come out many times too large.
+    assert (near - exact).norm() < 0.1 * exact.norm()
+    assert torch.linalg.svdvals(near).max() < 1.3
 
 
 def test_a_matrix_without_a_gradient_or_with_one_of_zeros_stays():
