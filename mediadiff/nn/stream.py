@@ -60,10 +60,10 @@ class Level(nn.Module):
             return x
         tokens = layout.tokens(x, e.shape[0]) + self.place
         shape, places = tokens.shape, tokens.shape[2]
-        tokens, each = tokens.flatten(1, 2), e.repeat_interleave(places, dim=1)
+        tokens = tokens.flatten(1, 2)
         rotation = rotary(seconds.repeat_interleave(places), self.rotated, around)
         for block in self.attention:
-            tokens = block(tokens, each, rotation)
+            tokens = block(tokens, [e], [places], rotation)
         return layout.from_tokens(tokens.reshape(shape)).contiguous(memory_format=torch.channels_last)
 
 
@@ -171,7 +171,8 @@ class StreamLevels(nn.Module):
             b, c, t, h, w = x.shape
             x = x.reshape(b, c, t // time, time, h, w).transpose(2, 3).reshape(b, c * time, t // time, h, w)
             rows = merge(self.layouts[0].fold(x), height, width)
-        return (self.stem(rows) + self.origin.to(rows.dtype)).permute(0, 3, 1, 2)
+        cells = self.stem(rows)
+        return (cells + self.origin.to(cells.dtype)).permute(0, 3, 1, 2)
 
     def unfold(self, x: Tensor, batch: int) -> Tensor:
         """The way back of `fold`."""

@@ -104,13 +104,12 @@ class UNet(nn.Module):
         tokens = torch.cat([i.tokens.flatten(1, 2) for i in inner.values()], dim=1)
         places = [shape[2] for shape in shapes]
         told = [self._part(n).embeddings(i.embedding)[-1] for n, i in inner.items()]
-        e = torch.cat([t.repeat_interleave(s, dim=1) for t, s in zip(told, places, strict=True)], dim=1)
         seconds = [i.moments[-1].repeat_interleave(s) for i, s in zip(inner.values(), places, strict=True)]
         # All streams last equally long.
         around = next(iter(inner.values())).around
         rotation = rotary(torch.cat(seconds), self.rotated, around)
         for block in self.trunk:
-            tokens = block(tokens, e, rotation)
+            tokens = block(tokens, told, places, rotation)
         split = tokens.split([shape[1] * shape[2] for shape in shapes], dim=1)
         return {n: i._replace(tokens=t.reshape(i.tokens.shape)) for (n, i), t in zip(inner.items(), split, strict=True)}
 
