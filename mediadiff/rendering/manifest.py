@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -49,13 +50,16 @@ def facts(model: str, weights: str, order: Order, bf16: bool) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The versions of mediadiff and of the libraries that a clip's bytes go through."""
-    found = {"mediadiff": __version__}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    return {"mediadiff": __version__} | {name: _version(name) for name in _LIBRARIES}
+
+
+@cache
+def _version(name: str) -> str:
+    # It is read from disk, which for every clip anew takes longer than its file does.
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def numerics(order: Order, bf16: bool) -> dict[str, Any]:
