@@ -12,8 +12,8 @@ from mediadiff.model import Model
 _MOST_LABELS = 30
 
 
-def card(model: Model, weights: int, megabytes: float) -> str:
-    """The card of a model of so many `weights`, in Markdown; it holds facts only."""
+def card(model: Model, weights: int, megabytes: float, kept: str) -> str:
+    """The card of a model of so many `weights`, `kept` in bfloat16, say, in Markdown; it holds facts only."""
     recipe, name = model.recipe, model.folder.name
     calls = [f"mediadiff render path/to/{name} --num 10 --out out/{name}"]
     if model.labels:
@@ -25,7 +25,7 @@ def card(model: Model, weights: int, megabytes: float) -> str:
     facts = {
         "Learned from": _data(recipe.data),
         "Trained on": _training(model.trained),
-        "Size": f"{weights / 1e6:.1f} million weights, bfloat16, {megabytes:.1f} MB.",
+        "Size": f"{weights / 1e6:.1f} million weights, {kept}, {megabytes:.1f} MB.",
         "Drawn by": f"{sampling.steps} steps of `{sampling.sampler}`, guidance {_guidance(sampling.guidance)}, unless "
         "asked otherwise.",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from mediadiff.model import describe, save_model
 
 LARGE_MB = 16.0
 """Megabytes (10^6 bytes) above which a model is large for one that comes with a checkout."""
+_OF_RENDERING = re.compile(r"name|sampling\.\w+|streams\.\w+\.iterations")
+"""What of a recipe its weights do not depend on."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +37,28 @@ class Exported:
         return {"model": str(self.folder), "files": self.files, "megabytes": self.megabytes, "new_card": self.new_card}
 
 
-def export(model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: bool = False) -> Exported:
-    """Writes a model's weights in bfloat16, its `model.json` and, where there is none, its card README.md to `out`.
+def export(
+    model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: bool = False, eight_bits: bool = False
+) -> Exported:
+    """Writes a model's weights, its `model.json` and, where there is none, its card README.md to `out`.
 
-    `changes` are `name=NAME` and sampling settings such as `sampling.guidance=2`; all else is what the weights were
-    trained by. The early snapshot for autoguidance comes along if `snapshot` asks for it. Weights that are bfloat16
-    already keep their bytes. UsageError for what cannot be had, RecipeError for a wrong change, ModelError for a model
-    that is damaged.
+    The weights are in bfloat16, or with `eight_bits` in half of that; those that are kept like that already keep their
+    bytes. `changes` are `name=NAME`, sampling settings such as `sampling.guidance=2`, and `streams.NAME.iterations=50`
+    of a sound that finds its phase; all else is what the weights were trained by. The early snapshot for autoguidance
+    comes along if `snapshot` asks for it. UsageError for what cannot be had, RecipeError for a wrong change, ModelError
+    for a model that is damaged.
     """
     from mediadiff.diffusion.streams import Standard
+    from mediadiff.io.eight_bits import to_floats
     from mediadiff.io.tensors import load_tensors
     from mediadiff.recipe import TrainRecipe, from_dict
 
     for change in changes:
-        name = change.partition("=")[0]
-        if name != "name" and not name.startswith("sampling."):
+        if not _OF_RENDERING.fullmatch(change.partition("=")[0]):
             raise UsageError(
-                f"export changes the name and sampling settings (name=NAME, sampling.guidance=2); got {change!r}: "
-                "all else is what the weights were trained by"
+                "export changes the name, sampling settings and the iterations that find a sound's phase (name=NAME, "
+                f"sampling.guidance=2, streams.sound.iterations=50); got {change!r}: all else is what the weights were "
+                "trained by"
             )
     known = describe(model)
     if out.resolve() == known.folder.resolve():
@@ -66,12 +73,14 @@ def export(model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: 
         said = f"sampling.autoguidance is {recipe.sampling.autoguidance:g}, which needs the early snapshot"
         raise UsageError(f"{said}: add --snapshot, or sampling.autoguidance=1")
     parts = ["model", "snapshot"] if snapshot else ["model"]
-    tensors = {part: load_tensors(known.folder / f"{part}.safetensors", known.hashes[part]) for part in parts}
+    tensors = {
+        part: to_floats(load_tensors(known.folder / f"{part}.safetensors", known.hashes[part])) for part in parts
+    }
     standards, scalars = (
         {name: Standard(**values) for name, values in group.items()} for group in (known.standards, known.scalars)
     )
     weights, weak = tensors["model"], tensors.get("snapshot")
-    save_model(out, recipe, known.labels, standards, scalars, weights, weak, known.trained)
+    save_model(out, recipe, known.labels, standards, scalars, weights, weak, known.trained, eight_bits)
     if not snapshot:
         # Of an earlier export into this folder.
         (out / "snapshot.safetensors").unlink(missing_ok=True)
@@ -80,5 +89,5 @@ def export(model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: 
     if new_card:
         megabytes = sum((out / f"{part}.safetensors").stat().st_size for part in parts) / 1e6
         count = sum(tensor.numel() for tensor in weights.values())
-        write_text(out / "README.md", card(describe(out), count, megabytes))
+        write_text(out / "README.md", card(describe(out), count, megabytes, "eight bits" if eight_bits else "bfloat16"))
     return Exported(out, {name: (out / name).stat().st_size for name in names}, new_card)

@@ -202,6 +202,7 @@ class Model:
     def _denoiser(self, file: str) -> Denoiser:
         import torch
 
+        from mediadiff.io.eight_bits import to_floats
         from mediadiff.io.tensors import load_tensors
         from mediadiff.nn.precision import use_bf16
 
@@ -209,8 +210,8 @@ class Model:
         denoiser = new_denoiser(self.recipe, len(self.labels))
         weights = load_tensors(path, self.hashes[file])
         try:
-            denoiser.load_state_dict({name: w.float() for name, w in weights.items()})
-        except RuntimeError as error:
+            denoiser.load_state_dict(to_floats(weights))
+        except (RuntimeError, KeyError) as error:
             raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
         if use_bf16("auto"):
             denoiser.network.to(torch.bfloat16)
@@ -228,18 +229,19 @@ def save_model(
     weights: Mapping[str, Tensor],
     snapshot: Mapping[str, Tensor] | None,
     trained: Mapping[str, Any],
+    eight_bits: bool = False,
 ) -> None:
-    """Writes a model: bfloat16 weights first, `model.json` with their hashes last."""
+    """Writes a model: weights in bfloat16, or large ones in eight bits, first; `model.json` with their hashes last."""
     import torch
 
+    from mediadiff.io.eight_bits import to_eight_bits
     from mediadiff.io.tensors import save_tensors
 
-    hashes = {
-        "model": save_tensors(folder / "model.safetensors", {n: w.to(torch.bfloat16) for n, w in weights.items()})
-    }
-    if snapshot is not None:
-        low = {n: w.to(torch.bfloat16) for n, w in snapshot.items()}
-        hashes["snapshot"] = save_tensors(folder / "snapshot.safetensors", low)
+    hashes = {}
+    for part, whole in {"model": weights, "snapshot": snapshot}.items():
+        if whole is not None:
+            low = to_eight_bits(whole) if eight_bits else {n: w.to(torch.bfloat16) for n, w in whole.items()}
+            hashes[part] = save_tensors(folder / f"{part}.safetensors", low)
     document = recipe.to_dict()
     # A model is handed on: where its maker kept the media is nobody's business.
     source = document["data"]["folder"]

