@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from mediadiff.bench import subject
 from mediadiff.errors import MediadiffError
-from mediadiff.model import shipped
+from mediadiff.model import DEFAULT, shipped
 from mediadiff.recipe import TrainRecipe
 
 PARTS = ("train", "render", "io")
@@ -43,7 +43,7 @@ class Bench:
 def bench(
     parts: Sequence[str] = PARTS, recipes: Sequence[Path] | None = None, budget: float = 4.0, report: Report = print
 ) -> Bench:
-    """Measures `parts`, by default for all shipped recipes.
+    """Measures `parts`, by default for all shipped recipes, and for all shipped models where it renders.
 
     Each figure is the median of three runs at least, and of about `budget` seconds of them. `report` gets an event
     before each recipe.
@@ -51,11 +51,14 @@ def bench(
     found = Bench(alone(machine))
     paths = subject.training_recipes() if recipes is None else recipes
     for part in parts:
-        for path in paths:
-            recipe = subject.recipe(path)
-            report({"event": "note", "text": f"{part}: {recipe.name}"})
+        subjects: dict[str, TrainRecipe | None] = {one.name: one for one in map(subject.recipe, paths)}
+        if part == "render" and recipes is None:
+            # Students, which no recipe of training makes.
+            subjects |= {name: None for name in shipped() if name not in subjects}
+        for name, recipe in subjects.items():
+            report({"event": "note", "text": f"{part}: {name}"})
             with tempfile.TemporaryDirectory(prefix="mediadiff-bench-") as folder:
-                getattr(found, part)[recipe.name] = _MEASURES[part](recipe, Path(folder), budget)
+                getattr(found, part)[name] = _MEASURES[part](name, recipe, Path(folder), budget)
         if part == "io":
             report({"event": "note", "text": "io: decoding"})
             _decoding(found, budget)
@@ -87,7 +90,7 @@ def machine() -> dict[str, Any]:
     return {"name": names[0] if names else "unknown", "cores": os.cpu_count(), **build.machine()}
 
 
-def _train(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
+def _train(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
     return alone(_training, recipe, folder, budget)
 
 
@@ -97,15 +100,16 @@ def _training(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any
     return asdict(train.measure(recipe, folder, budget))
 
 
-def _render(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
+def _render(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
     from mediadiff.bench.cold import cold_start, growth
 
-    is_shipped = recipe.name in shipped()
-    model = recipe.name if is_shipped else str(alone(_untrained, recipe, folder))
+    is_shipped = name in shipped()
+    model = name if is_shipped else str(alone(_untrained, recipe, folder))
     figures = alone(_rendering, model, folder, budget)
     # A clip from nothing costs its start and little else: of those that are trained, that will do.
     cold = asdict(cold_start(model, folder, runs=3)) if is_shipped else None
-    long = growth(model, folder) if is_shipped else None
+    # Minutes of media: of one model, as all go through the same windows.
+    long = growth(model, folder) if is_shipped and name == DEFAULT else None
     grown = {**asdict(long), "time": long.time, "memory": long.memory} if long else None
     return {"trained": is_shipped, **figures, "cold": cold, "growth": grown}
 
@@ -122,7 +126,7 @@ def _rendering(model: str, folder: Path, budget: float) -> dict[str, Any]:
     return asdict(render.measure(model, folder, budget))
 
 
-def _io(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
+def _io(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
     return alone(_loading, recipe, folder, budget)
 
 
@@ -149,7 +153,7 @@ def _decoded(videos: Path, rounds: int) -> dict[str, Any]:
     return asdict(io.decoding(videos, rounds))
 
 
-_MEASURES: dict[str, Callable[[TrainRecipe, Path, float], dict[str, Any]]] = {
+_MEASURES: dict[str, Callable[[str, TrainRecipe | None, Path, float], dict[str, Any]]] = {
     "train": _train,
     "render": _render,
     "io": _io,
