@@ -38,6 +38,8 @@ class Pair:
     channels: tuple[int, ...]
     patch: tuple[int, int, int]
     """As the shipped recipes fold their streams."""
+    detail: int = 0
+    """As theirs, too."""
 
     def theirs(self, batch: int) -> Peer:
         """The other library's network and training step."""
@@ -67,7 +69,12 @@ class Pair:
                 "seconds": self.seconds,
                 "data": {"bounce": {}},
                 "streams": self.streams,
-                "network": {"channels": self.channels, "blocks": 1, "patch": {name: patch}},
+                "network": {
+                    "channels": self.channels,
+                    "blocks": 1,
+                    "patch": {name: patch},
+                    "detail": {name: self.detail} if self.detail else {},
+                },
                 "training": {"batch": batch},
             }
         )
@@ -94,8 +101,9 @@ PAIRS = (
         (1, 128, 64),
         SOUND,
         0.512,
-        (48, 80, 144, 256),
-        (2, 2, 1),
+        (96, 160, 240),
+        (4, 4, 1),
+        256,
     ),
     Pair(
         "video-diffusion-pytorch Unet3D",
@@ -114,7 +122,8 @@ PAIRS = (
         (1, SAMPLES),
         MEL,
         0.512,
-        (48, 80, 160, 256),
-        (2, 2, 1),
+        (96, 176, 240),
+        (4, 4, 1),
+        256,
     ),
 )
