@@ -171,7 +171,12 @@ def test_the_command_says_the_size_and_warns_of_a_large_one(
     assert cli.main(["export", str(run), "--out", str(out), "--snapshot"]) == 0
     shown = capsys.readouterr().out
     assert "The card README.md is kept as it was." in shown
-    assert "warning: above 0.01 MB, a model is large" in shown and "without --snapshot it is smaller" in shown
+    assert (
+        "warning: above 0.01 MB, a model is large" in shown
+        and "without --snapshot or with --eight-bits it is smaller" in shown
+    )
+    assert cli.main(["export", str(run), "--out", str(out), "--eight-bits"]) == 0
+    assert capsys.readouterr().out.endswith("that comes with a checkout\n")
     assert cli.main(["export", str(run), "--out", str(out), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["files"]["model.safetensors"] == (out / "model.safetensors").stat().st_size and said["large"] is True

@@ -65,7 +65,8 @@ def export(
     lines = [f"{made.folder}: {', '.join(made.files)}; {made.megabytes:.1f} MB", f"The card README.md is {card}."]
     if made.megabytes > LARGE_MB:
         said = f"warning: above {LARGE_MB:g} MB, a model is large for one that comes with a checkout"
-        lines.append(said + ("; without --snapshot it is smaller" if snapshot else ""))
+        smaller = [*(["without --snapshot"] if snapshot else []), *(["with --eight-bits"] if not eight_bits else [])]
+        lines.append(said + (f"; {' or '.join(smaller)} it is smaller" if smaller else ""))
     say(json, {"event": "exported", **made.to_dict(), "large": made.megabytes > LARGE_MB}, lines)
 
 
