@@ -22,6 +22,7 @@ from mediadiff.model import new_denoiser
 from mediadiff.nn.convolution import convolve
 from mediadiff.nn.layers import conv
 from mediadiff.nn.precision import use_bf16
+from mediadiff.rendering.abreast import processors
 from mediadiff.training.optimizer import Optimizer
 from tests.bench import compare
 from tests.tiny import BOTH, tiny_model, tiny_recipe
@@ -126,6 +127,10 @@ def test_rendering_has_all_its_figures(tmp_path):
     check_shares(found.where)
     assert {"decoding", "files", "solver", "convolution"} <= set(found.where)
     assert len(list((tmp_path / "out-0").glob("*.mp4"))) == 4
+    # The last is of micro-batches side by side.
+    last = max(tmp_path.glob("out-*"), key=lambda path: int(path.name.removeprefix("out-")))
+    assert len(list(last.glob("*.mp4"))) == 8 * processors()
+    assert found.media_seconds_per_second == pytest.approx(0.512 * found.clips_per_second)
 
 
 def test_growth_is_told_second_for_second(tmp_path):

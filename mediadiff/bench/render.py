@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from mediadiff.domains.base import Domain
 from mediadiff.errors import MediadiffError
 from mediadiff.model import Model, load, save_model
 from mediadiff.recipe import TrainRecipe
+from mediadiff.rendering.abreast import processors
 from mediadiff.rendering.files import render_files
 from mediadiff.rendering.generator import Generator, threads
 from mediadiff.rendering.request import Order, natural_ending
@@ -31,17 +32,18 @@ from mediadiff.rendering.request import Order, natural_ending
 
 @dataclass(frozen=True)
 class Rendering:
-    """Figures of one model, rendering one micro-batch into files."""
+    """Figures of one model, rendering into files."""
 
     batch: int
     threads: int
     steps: int
     files: Timing
-    """A micro-batch, from noise to files."""
+    """One micro-batch, from noise to files."""
     network_seconds: float
     """Of it in the network."""
     network_flops: int
     clips_per_second: float
+    """Of micro-batches side by side, as many as there are processors, one after the other."""
     media_seconds_per_second: float
     peak: Peak
     network_share: float
@@ -61,18 +63,23 @@ def untrained(recipe: TrainRecipe, folder: Path) -> Path:
 
 
 def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
-    """Renders micro-batches with a model's own settings for about `budget` seconds, into `folder`."""
+    """Renders with a model's own settings, twice for about `budget` seconds, into `folder`."""
     loaded = load(model)
-    sampling, generator, orders = loaded.sampling(), loaded.generator, _orders(loaded)
+    sampling, generator = loaded.sampling(), loaded.generator
     watch, size = _Watch(), sampling.batch
     watched = watch.over(generator)
     outs = (folder / f"out-{number}" for number in itertools.count())
+    # Two of each processor, so that files are written while others are made.
+    one, many = _orders(loaded, size), _orders(loaded, 2 * size * max(1, processors() // sampling.threads))
+
+    def rendered(generator: Generator, orders: Sequence[Order]) -> None:
+        made = render_files(generator, orders, next(outs), loaded.name, loaded.sha256, lambda event: None)
+        if made["failed"]:
+            raise MediadiffError(f"{loaded.name} cannot be measured: {made['failures'][0]['reason']}")
 
     def render() -> None:
         with watch.clock("all"):
-            made = render_files(watched, orders, next(outs), loaded.name, loaded.sha256, lambda event: None)
-        if made["failed"]:
-            raise MediadiffError(f"{loaded.name} cannot be measured: {made['failures'][0]['reason']}")
+            rendered(watched, one)
 
     # What is loaded at the first clip is a matter of cold starts.
     render()
@@ -83,6 +90,7 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
     files = timed(render, budget)
     network = watch.spent["network"] / (files.runs + 1)
     spent = dict(watch.spent)
+    abreast = timed(lambda: rendered(generator, many), budget)
     # A counter sees its own thread only, and micro-batches are rendered in others. Every call has the same shape.
     flops = calls * count(watch.again).flops
     with threads(sampling.threads):
@@ -95,18 +103,18 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
         files=files,
         network_seconds=network,
         network_flops=flops,
-        clips_per_second=size / files.seconds,
-        media_seconds_per_second=size * float(loaded.seconds) / files.seconds,
+        clips_per_second=len(many) / abreast.seconds,
+        media_seconds_per_second=len(many) * float(loaded.seconds) / abreast.seconds,
         peak=highest,
         network_share=flops / network / highest.rate,
         where=shares,
     )
 
 
-def _orders(model: Model) -> list[Order]:
+def _orders(model: Model, num: int) -> list[Order]:
     sampling, seconds = model.sampling(), model.seconds
     ending = natural_ending(model.recipe.streams, seconds).removeprefix(".")
-    requests = model.requests(sampling.batch, list(model.labels) or None)
+    requests = model.requests(num, list(model.labels) or None)
     return [Order(request, seconds, sampling, ending) for request in requests]
 
 

@@ -19,7 +19,7 @@ def lines(found: Bench) -> list[str]:
         out += ["", "Training, as shares of the machine's own peak", *_training(found.train)]
         out += ["", "Where the time of a training step goes", *_where(found.train)]
     if found.render:
-        out += ["", "Rendering with each model's own settings", *_rendering(found.render)]
+        out += ["", "Rendering with each model's own settings: clips on all processors", *_rendering(found.render)]
         out += ["", "Where the time of rendering goes", *_where(found.render)]
         grown = {name: one["growth"] for name, one in found.render.items() if one["growth"]}
         if grown:
