@@ -23,8 +23,8 @@ UPDATES = 20
 class Mel(Magnitudes):
     """Mel bands in decibels, scaled as in `spectrogram`. Shape `[channels, T, bands, 1]`.
 
-    The magnitudes come back by non-negative least squares (multiplicative updates), the phase by Griffin-Lim. After 32
-    iterations the phase is off by less than half as much as the magnitudes are.
+    The magnitudes come back by non-negative least squares (multiplicative updates), the phase by Griffin-Lim. As
+    the magnitudes are off by more than the phase, speech after 32 iterations is within 1 dB of what 100 come to.
     """
 
     tolerance: ClassVar[str] = "spectral convergence of -10 dB or less on speech at 128 bands"

@@ -39,6 +39,20 @@ def test_speech_comes_back_as_near_as_with_torchaudio(media_data):
     assert ours <= theirs + 0.1 and ours <= -28
 
 
+def test_mels_iterations_are_enough(media_data):
+    domain, found = make("mel"), {32: [], 100: [], "magnitudes": []}
+    assert domain.iterations == 32
+    for path in sorted((media_data / "fsdd" / "recordings").glob("*.wav"))[::150]:
+        sound = read(path).sound
+        magnitude, real = domain.magnitude(domain.encode(sound)), domain.transform(domain.samples(sound)).abs()
+        for rounds in (32, 100):
+            samples = replace(domain, iterations=rounds).griffin_lim(magnitude)
+            found[rounds].append(convergence(domain, sound, domain.sound(samples)))
+        found["magnitudes"].append(20 * float(torch.log10((magnitude - real).norm() / real.norm())))
+    few, many, magnitudes = (np.mean(errors) for errors in found.values())
+    assert many < few < many + 1 and abs(few - magnitudes) < 1
+
+
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_a_few_rounds_give_torchaudios_samples(rounds):
     domain = replace(make("spectrogram"), iterations=rounds)
