@@ -44,8 +44,10 @@ def kind_of(error: BaseException, writing: bool) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The error in words."""
-    return str(error) if isinstance(error, MediadiffError) else f"{type(error).__name__}: {error}"
+    """The error in words; of one that has none, its name."""
+    if isinstance(error, MediadiffError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def kind_of_exit(code: int) -> tuple[str, str]:

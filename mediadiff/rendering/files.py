@@ -11,6 +11,7 @@ from typing import Any
 from mediadiff.clip import Clip
 from mediadiff.errors import ClipError, DiskFullError, MediadiffError
 from mediadiff.rendering import manifest
+from mediadiff.rendering.failures import reason_of
 from mediadiff.rendering.generator import Generator
 from mediadiff.rendering.request import WHOLE, Order
 from mediadiff.rendering.seam import seam
@@ -60,7 +61,7 @@ def render_files(
             except DiskFullError:
                 raise
             except FAULTS as error:
-                failures.append({"index": order.request.index, "file": path.name, "reason": str(error)})
+                failures.append({"index": order.request.index, "file": path.name, "reason": reason_of(error)})
                 report({"event": "failed", **failures[-1]})
             else:
                 files.append(path.name)
