@@ -54,13 +54,14 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
 def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, guidance: SamplingSettings) -> Trainer:
     """A trainer whose denoiser starts as the teacher, in the teacher's scale."""
     from mediadiff.diffusion.consistency import Consistency
+    from mediadiff.io.eight_bits import to_floats
     from mediadiff.nn.precision import use_bf16
     from mediadiff.training.step import Trainer
 
     generator = teacher.generator
     denoiser = new_denoiser(student, len(teacher.labels))
-    # The teacher's weights are kept in bfloat16, so that none is rounded here.
-    denoiser.load_state_dict({name: w.float() for name, w in generator.denoiser.state_dict().items()})
+    # Not those of the generator, which it may have rounded to compute with them.
+    denoiser.load_state_dict(to_floats(teacher.tensors()))
     denoiser.bf16 = use_bf16(student.training.precision)
     drawn = {name: v for name in ("mean", "std") if (v := getattr(recipe.consistency, name)) is not None}
     levels = replace(student.diffusion, **drawn)

@@ -15,7 +15,7 @@ from mediadiff.model import describe, save_model
 
 LARGE_MB = 16.0
 """Megabytes (10^6 bytes) above which a model is large for one that comes with a checkout."""
-_OF_RENDERING = re.compile(r"name|sampling\.\w+|streams\.\w+\.iterations")
+_OF_RENDERING = re.compile(r"name|sampling\..+|streams\.\w+\.iterations")
 """What of a recipe its weights do not depend on."""
 
 
@@ -42,15 +42,14 @@ def export(
 ) -> Exported:
     """Writes a model's weights, its `model.json` and, where there is none, its card README.md to `out`.
 
-    The weights are in bfloat16, or with `eight_bits` in half of that; those that are kept like that already keep their
-    bytes. `changes` are `name=NAME`, sampling settings such as `sampling.guidance=2`, and `streams.NAME.iterations=50`
-    of a sound that finds its phase; all else is what the weights were trained by. The early snapshot for autoguidance
-    comes along if `snapshot` asks for it. UsageError for what cannot be had, RecipeError for a wrong change, ModelError
-    for a model that is damaged.
+    The weights are in bfloat16, or with `eight_bits` in little more than half of that; what is in eight bits already
+    stays so, and what is kept as asked keeps its bytes. `changes` are `name=NAME`, sampling settings such as
+    `sampling.guidance=2`, and `streams.NAME.iterations=50` of a sound that finds its phase; all else is what the
+    weights were trained by. The early snapshot for autoguidance comes along if `snapshot` asks for it. UsageError for
+    what cannot be had, RecipeError for a wrong change, ModelError for a model that is damaged.
     """
     from mediadiff.diffusion.streams import Standard
-    from mediadiff.io.eight_bits import to_floats
-    from mediadiff.io.tensors import load_tensors
+    from mediadiff.io.eight_bits import is_eight_bits, to_floats
     from mediadiff.recipe import TrainRecipe, from_dict
 
     for change in changes:
@@ -73,13 +72,13 @@ def export(
         said = f"sampling.autoguidance is {recipe.sampling.autoguidance:g}, which needs the early snapshot"
         raise UsageError(f"{said}: add --snapshot, or sampling.autoguidance=1")
     parts = ["model", "snapshot"] if snapshot else ["model"]
-    tensors = {
-        part: to_floats(load_tensors(known.folder / f"{part}.safetensors", known.hashes[part])) for part in parts
-    }
+    tensors = {part: known.tensors(part) for part in parts}
+    eight_bits = eight_bits or is_eight_bits(tensors["model"])
     standards, scalars = (
         {name: Standard(**values) for name, values in group.items()} for group in (known.standards, known.scalars)
     )
-    weights, weak = tensors["model"], tensors.get("snapshot")
+    whole = {part: to_floats(kept) for part, kept in tensors.items()}
+    weights, weak = whole["model"], whole.get("snapshot")
     save_model(out, recipe, known.labels, standards, scalars, weights, weak, known.trained, eight_bits)
     if not snapshot:
         # Of an earlier export into this folder.

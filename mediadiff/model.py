@@ -199,19 +199,24 @@ class Model:
             raise UsageError(f"{self.name} has no label {label!r}; it has: {_listed(self.labels)}{hint}")
         return str(label)
 
-    def _denoiser(self, file: str) -> Denoiser:
+    def tensors(self, part: str = "model") -> dict[str, Tensor]:
+        """What is in the file of the weights, or of another `part`, as it is kept. ModelError when it is damaged."""
+        from mediadiff.io.tensors import load_tensors
+
+        return load_tensors(self.folder / f"{part}.safetensors", self.hashes[part])
+
+    def _denoiser(self, part: str) -> Denoiser:
         import torch
 
         from mediadiff.io.eight_bits import to_floats
-        from mediadiff.io.tensors import load_tensors
         from mediadiff.nn.precision import use_bf16
 
-        path = self.folder / f"{file}.safetensors"
         denoiser = new_denoiser(self.recipe, len(self.labels))
-        weights = load_tensors(path, self.hashes[file])
+        weights = to_floats(self.tensors(part))
         try:
-            denoiser.load_state_dict(to_floats(weights))
-        except (RuntimeError, KeyError) as error:
+            denoiser.load_state_dict(weights)
+        except RuntimeError as error:
+            path = self.folder / f"{part}.safetensors"
             raise ModelError(f"{path} does not fit its model.json: {str(error).splitlines()[-1].strip()}") from error
         if use_bf16("auto"):
             denoiser.network.to(torch.bfloat16)

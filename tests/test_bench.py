@@ -18,7 +18,7 @@ from mediadiff.clip import Clip
 from mediadiff.errors import MediadiffError, MediaError, UsageError
 from mediadiff.io.probe import probe
 from mediadiff.io.write import write
-from mediadiff.model import new_denoiser
+from mediadiff.model import new_denoiser, shipped
 from mediadiff.nn.convolution import convolve
 from mediadiff.nn.layers import conv
 from mediadiff.nn.precision import use_bf16
@@ -203,6 +203,15 @@ def test_every_training_recipe_is_found(repository):
         "scenes.yaml",
         "stills.yaml",
     ]
+
+
+def test_students_are_measured_where_they_render():
+    trained = {"bounce", "digits", "faces", "scenes", "stills"}
+    assert set(run.subjects("train", None)) == set(run.subjects("io", None)) == trained
+    found = run.subjects("render", None)
+    assert {name for name, recipe in found.items() if recipe is None} == set(shipped()) - trained
+    assert set(found) > trained and "digits-2step" in found
+    assert set(run.subjects("render", [subject.RECIPES / "digits.yaml"])) == {"digits"}
 
 
 def test_the_table_takes_its_place_in_the_text(repository):

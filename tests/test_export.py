@@ -14,7 +14,7 @@ from mediadiff import export as module
 from mediadiff.errors import ModelError, RecipeError, UsageError
 from mediadiff.export import export
 from mediadiff.io.files import sha256
-from mediadiff.io.tensors import load_tensors, save_tensors
+from mediadiff.io.tensors import save_tensors
 from mediadiff.model import load
 from tests.tiny import BOTH, tiny_model
 
@@ -57,13 +57,32 @@ def test_eight_bits_take_half_the_room_and_change_a_clip_little(run: Path, tmp_p
     a, b = (load(made.folder).generator.denoiser.state_dict() for made in (whole, half))
     error = sum(float((a[name] - b[name]).square().sum()) for name in a)
     assert 0 < error < 0.01**2 * sum(float(weight.square().sum()) for weight in a.values())
-    broken = {n: w for n, w in load_tensors(half.folder / "model.safetensors", load(half.folder).sha256).items()}
-    broken.pop(next(name for name in broken if name.endswith(".scale")))
-    document = json.loads((half.folder / "model.json").read_text())
-    document["sha256"]["model"] = save_tensors(half.folder / "model.safetensors", broken)
-    (half.folder / "model.json").write_text(json.dumps(document))
-    with pytest.raises(ModelError, match=r"does not fit its model.json: .*\.scale"):
-        load(half.folder)
+    # What is in eight bits stays so.
+    changed = export(half.folder, tmp_path / "changed", ["sampling.steps=2"])
+    assert load(changed.folder).sha256 == load(half.folder).sha256
+
+
+def test_eight_bits_without_their_scales_are_damaged(run: Path, tmp_path: Path) -> None:
+    model = load(export(run, tmp_path / "half", eight_bits=True).folder)
+    document = json.loads((model.folder / "model.json").read_text())
+    scale = next(name for name in model.tensors() if name.endswith(".scale"))
+    for wrong, said in (({}, "none"), ({scale: torch.ones(1)}, "1")):
+        broken = {n: w for n, w in model.tensors().items() if n != scale} | wrong
+        document["sha256"]["model"] = save_tensors(tmp_path / "half" / "broken", broken)
+        (model.folder / "broken").replace(model.folder / "model.safetensors")
+        (model.folder / "model.json").write_text(json.dumps(document))
+        for use in (load, lambda folder: export(folder, tmp_path / "out")):
+            with pytest.raises(ModelError, match=f"needs a scale for each 64 of its [0-9]+; got {said}: the model"):
+                use(model.folder)
+        model = load(export(run, tmp_path / "half", eight_bits=True).folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_guidance_may_be_that_of_a_stream(run: Path, tmp_path: Path) -> None:
+    made = export(run, tmp_path / "tiny", ["sampling.guidance={sound: 2}"])
+    assert load(made.folder).recipe.sampling.guidance == {"sound": 2.0}
+    again = export(made.folder, tmp_path / "again", ["sampling.guidance.sound=3"])
+    assert load(again.folder).recipe.sampling.guidance == {"sound": 3.0}
 
 
 def test_how_a_sound_finds_its_phase_is_no_matter_of_training(run: Path, tmp_path: Path) -> None:

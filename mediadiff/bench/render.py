@@ -43,7 +43,7 @@ class Rendering:
     """Of it in the network."""
     network_flops: int
     clips_per_second: float
-    """Of micro-batches side by side, as many as there are processors, one after the other."""
+    """With micro-batches side by side, as many at a time as there are processors for their threads."""
     media_seconds_per_second: float
     peak: Peak
     network_share: float
@@ -69,7 +69,7 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
     watch, size = _Watch(), sampling.batch
     watched = watch.over(generator)
     outs = (folder / f"out-{number}" for number in itertools.count())
-    # Two of each processor, so that files are written while others are made.
+    # Two for each processor, so that files are written while others are made.
     one, many = _orders(loaded, size), _orders(loaded, 2 * size * max(1, processors() // sampling.threads))
 
     def rendered(generator: Generator, orders: Sequence[Order]) -> None:
@@ -90,12 +90,12 @@ def measure(model: str | Path, folder: Path, budget: float) -> Rendering:
     files = timed(render, budget)
     network = watch.spent["network"] / (files.runs + 1)
     spent = dict(watch.spent)
-    abreast = timed(lambda: rendered(generator, many), budget)
     # A counter sees its own thread only, and micro-batches are rendered in others. Every call has the same shape.
     flops = calls * count(watch.again).flops
     with threads(sampling.threads):
         highest = peak(generator.bf16, budget / 20).beside(before)
         shares = _shares(spent, where(watch.again))
+    abreast = timed(lambda: rendered(generator, many), budget)
     return Rendering(
         batch=size,
         threads=sampling.threads,

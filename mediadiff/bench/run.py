@@ -46,16 +46,11 @@ def bench(
     """Measures `parts`, by default for all shipped recipes, and for all shipped models where it renders.
 
     Each figure is the median of three runs at least, and of about `budget` seconds of them. `report` gets an event
-    before each recipe.
+    before each recipe and model.
     """
     found = Bench(alone(machine))
-    paths = subject.training_recipes() if recipes is None else recipes
     for part in parts:
-        subjects: dict[str, TrainRecipe | None] = {one.name: one for one in map(subject.recipe, paths)}
-        if part == "render" and recipes is None:
-            # Students, which no recipe of training makes.
-            subjects |= {name: None for name in shipped() if name not in subjects}
-        for name, recipe in subjects.items():
+        for name, recipe in subjects(part, recipes).items():
             report({"event": "note", "text": f"{part}: {name}"})
             with tempfile.TemporaryDirectory(prefix="mediadiff-bench-") as folder:
                 getattr(found, part)[name] = _MEASURES[part](name, recipe, Path(folder), budget)
@@ -63,6 +58,17 @@ def bench(
             report({"event": "note", "text": "io: decoding"})
             _decoding(found, budget)
     return found
+
+
+def subjects(part: str, recipes: Sequence[Path] | None) -> dict[str, TrainRecipe | None]:
+    """What a part measures, by name: recipes, those that are shipped if none are given.
+
+    Where it renders the shipped students come, too, which no recipe of training makes.
+    """
+    paths = subject.training_recipes() if recipes is None else recipes
+    found: dict[str, TrainRecipe | None] = {one.name: one for one in map(subject.recipe, paths)}
+    students = shipped() if part == "render" and recipes is None else []
+    return found | {name: None for name in students if name not in found}
 
 
 def alone(run: Callable[..., Found], *arguments: Any) -> Found:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 UPDATES = 20
-"""Of the magnitudes: then their bands are 35 dB or more nearer to what is asked for than it is large."""
+"""Of the magnitudes: what their bands are off by is then 35 dB below the bands themselves."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Pair:
     patch: tuple[int, int, int]
     """As the shipped recipes fold their streams."""
     detail: int = 0
-    """As theirs, too."""
+    """Hidden units of the head, where it has any; 0 where a linear one does."""
 
     def theirs(self, batch: int) -> Peer:
         """The other library's network and training step."""
@@ -47,7 +47,7 @@ class Pair:
 
     def ours(self, batch: int, bf16: bool, folded: bool) -> Peer:
         """Ours, in float32 or bfloat16, with cells as the recipes fold them or, not `folded`, of one point each."""
-        recipe = self._recipe(batch, self.patch if folded else (1, 1, 1))
+        recipe = self._recipe(batch, folded)
         denoiser = new_denoiser(recipe, 0)
         denoiser.bf16 = bf16
         (name,) = self.streams
@@ -59,8 +59,11 @@ class Pair:
         forward = torch.no_grad()(lambda: denoiser.raw({name: x}, sigma, condition))
         return Peer(denoiser.network, lambda: trainer.step(clips), forward)
 
-    def _recipe(self, batch: int, patch: tuple[int, int, int]) -> TrainRecipe:
+    def _recipe(self, batch: int, folded: bool) -> TrainRecipe:
         (name,) = self.streams
+        network: dict[str, Any] = {"channels": self.channels, "blocks": 1}
+        if folded:
+            network |= {"patch": {name: self.patch}, "detail": {name: self.detail} if self.detail else {}}
         recipe = from_dict(
             {
                 "mediadiff": 1,
@@ -69,12 +72,7 @@ class Pair:
                 "seconds": self.seconds,
                 "data": {"bounce": {}},
                 "streams": self.streams,
-                "network": {
-                    "channels": self.channels,
-                    "blocks": 1,
-                    "patch": {name: patch},
-                    "detail": {name: self.detail} if self.detail else {},
-                },
+                "network": network,
                 "training": {"batch": batch},
             }
         )

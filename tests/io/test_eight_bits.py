@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from mediadiff.errors import ModelError
 from mediadiff.io.eight_bits import BLOCK, SCALE, to_eight_bits, to_floats
 from mediadiff.rng import generator
 
@@ -37,3 +39,8 @@ def test_a_second_time_changes_nothing():
     once = to_eight_bits({"a": weight})
     twice = to_eight_bits(to_floats(once))
     assert set(once) == set(twice) and all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(ModelError, match="b is not finite in places"):
+        to_eight_bits({"a": torch.ones(64, 64), "b": torch.full((64, 64), torch.inf)})
