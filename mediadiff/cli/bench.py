@@ -24,7 +24,7 @@ def bench(
     part: Annotated[Part, typer.Argument(help="What to measure.")] = Part.all,
     json: Json = False,
 ) -> None:
-    """Measure what this machine does with the shipped recipes, beside its own peak: a minute or two for each part."""
+    """Measure what this machine does with the shipped recipes and models, beside its peak: minutes for each part."""
     from mediadiff.bench import report, run
     from mediadiff.console import reporting
 
