@@ -28,7 +28,7 @@ class Consistency:
     settings: ConsistencySettings
     teacher: Denoise
     guidance: SamplingSettings
-    """Of this the classifier-free guidance and its interval; where it is 1 the teacher is not run."""
+    """Of this the classifier-free guidance and its interval, where it is 1 the teacher is not run; and `sigma_min`."""
 
     def __call__(
         self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Any, progress: float
@@ -56,9 +56,15 @@ class Consistency:
     def target(
         self, denoiser: Denoiser, clean: Streams, x: Streams, t: Streams, condition: Any, progress: float
     ) -> Streams:
-        """What the student answers at the lower levels of the paths through `x`; at level 0, their ends."""
+        """What the student answers at the lower levels of the paths through `x`.
+
+        Their ends at level 0, and below the level where the teacher's sampling ends.
+        """
         ends = self.ends(clean, x, t, condition)
         part = {n: kept(self.settings, level, progress) for n, level in t.items()}
+        # Where the teacher's own sampling no longer asks, its network takes noise for detail, and the student would
+        # learn to leave a grain: there the path's end is the answer.
+        part = {n: p * (p * t[n] >= self.guidance.sigma_min) for n, p in part.items()}
         below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
         levels = {n: level * part[n] for n, level in t.items()}
         # In the first stage most of a batch may come down to level 0, where there is nothing to ask.

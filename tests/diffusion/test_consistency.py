@@ -97,6 +97,26 @@ def test_the_exact_function_agrees_with_itself_to_second_order_and_no_other_does
         assert wrong[0] / wrong[1] == pytest.approx(2, rel=0.15) and wrong[1] > 4 * right[1]
 
 
+def test_below_the_teachers_last_level_the_end_of_the_path_is_the_answer(noisy):
+    x, t, asked = noisy
+    clean = {n: torch.full_like(v, 0.25) for n, v in x.items()}
+    settings = ConsistencySettings(6, 2.0)
+    r = {n: level * kept(settings, level, 1.0) for n, level in t.items()}
+    asked_at = {}
+
+    def noted(below, levels, condition):
+        asked_at.update(levels)
+        return below
+
+    loss = Consistency(settings, best, SamplingSettings(sigma_min=12.0))
+    target = loss.target(noted, clean, x, t, asked, 1.0)
+    for n, level in r.items():
+        low = level < 12
+        assert low.any() and (~low).any()
+        assert torch.equal(asked_at[n], level.masked_fill(low, 0))
+        assert (target[n].transpose(1, 2)[low] == 0.25).all() and (target[n].transpose(1, 2)[~low] != 0.25).all()
+
+
 def test_guidance_moves_the_end_of_the_path_by_what_the_teacher_says(noisy):
     x, t, asked = noisy
     t["a"][1, 2], t["b"][1] = 40.0, 50.0
