@@ -171,9 +171,7 @@ class StreamLevels(nn.Module):
             b, c, t, h, w = x.shape
             x = x.reshape(b, c, t // time, time, h, w).transpose(2, 3).reshape(b, c * time, t // time, h, w)
             rows = merge(self.layouts[0].fold(x), height, width)
-        cells = self.stem(rows)
-        # In float32 beside bfloat16 it would make all of the level float32.
-        return (cells + self.origin.to(cells.dtype)).permute(0, 3, 1, 2)
+        return (self.stem(rows) + self.origin.to(rows.dtype)).permute(0, 3, 1, 2)
 
     def unfold(self, x: Tensor, batch: int) -> Tensor:
         """The way back of `fold`."""

@@ -8,8 +8,6 @@ import torch.nn.functional as F
 
 from mediadiff.nn.attention import PLAIN_TOKENS, TrunkBlock, attend, per_token
 from mediadiff.nn.embeddings import rotary
-from mediadiff.nn.settings import NetworkSettings
-from mediadiff.nn.stream import StreamLevels, StreamShape
 from mediadiff.rng import normal
 
 
@@ -34,10 +32,3 @@ def test_each_token_is_told_of_its_own_step():
     changed = [told[0], told[1] + F.one_hot(torch.tensor(2), 4)[None, :, None]]
     after = block(x, changed, (3, 1), rotation)
     assert (before != after).any(-1)[0].nonzero().flatten().tolist() == [2 * 3 + 2]
-
-
-def test_the_outermost_level_computes_as_the_others_do_in_training():
-    part = StreamLevels("sound", StreamShape(1, 8, 1, 10), NetworkSettings(channels=(8, 16), heads=2), 8)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert part.fold(normal((1, 1, 4, 8, 1), "x")).dtype == torch.bfloat16
-    assert part.fold(normal((1, 1, 4, 8, 1), "x")).dtype == torch.float32
