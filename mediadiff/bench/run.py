@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from mediadiff.bench import subject
 from mediadiff.errors import MediadiffError
-from mediadiff.model import DEFAULT, shipped
+from mediadiff.model import DEFAULT, describe, shipped
 from mediadiff.recipe import TrainRecipe
 
 PARTS = ("train", "render", "io")
@@ -50,25 +50,22 @@ def bench(
     """
     found = Bench(alone(machine))
     for part in parts:
-        for name, recipe in subjects(part, recipes).items():
-            report({"event": "note", "text": f"{part}: {name}"})
+        for recipe in subjects(part, recipes):
+            report({"event": "note", "text": f"{part}: {recipe.name}"})
             with tempfile.TemporaryDirectory(prefix="mediadiff-bench-") as folder:
-                getattr(found, part)[name] = _MEASURES[part](name, recipe, Path(folder), budget)
+                getattr(found, part)[recipe.name] = _MEASURES[part](recipe, Path(folder), budget)
         if part == "io":
             report({"event": "note", "text": "io: decoding"})
             _decoding(found, budget)
     return found
 
 
-def subjects(part: str, recipes: Sequence[Path] | None) -> dict[str, TrainRecipe | None]:
-    """What a part measures, by name: recipes, those that are shipped if none are given.
-
-    Where it renders the shipped students come, too, which no recipe of training makes.
-    """
-    paths = subject.training_recipes() if recipes is None else recipes
-    found: dict[str, TrainRecipe | None] = {one.name: one for one in map(subject.recipe, paths)}
+def subjects(part: str, recipes: Sequence[Path] | None) -> list[TrainRecipe]:
+    """What a part measures: `recipes`, or all shipped ones; where it renders, those of shipped students, too."""
+    found = [subject.recipe(path) for path in (subject.training_recipes() if recipes is None else recipes)]
+    known = {recipe.name for recipe in found}
     students = shipped() if part == "render" and recipes is None else []
-    return found | {name: None for name in students if name not in found}
+    return found + [describe(name).recipe for name in students if name not in known]
 
 
 def alone(run: Callable[..., Found], *arguments: Any) -> Found:
@@ -96,7 +93,7 @@ def machine() -> dict[str, Any]:
     return {"name": names[0] if names else "unknown", "cores": os.cpu_count(), **build.machine()}
 
 
-def _train(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
+def _train(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
     return alone(_training, recipe, folder, budget)
 
 
@@ -106,16 +103,16 @@ def _training(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any
     return asdict(train.measure(recipe, folder, budget))
 
 
-def _render(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
+def _render(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
     from mediadiff.bench.cold import cold_start, growth
 
-    is_shipped = name in shipped()
-    model = name if is_shipped else str(alone(_untrained, recipe, folder))
+    is_shipped = recipe.name in shipped()
+    model = recipe.name if is_shipped else str(alone(_untrained, recipe, folder))
     figures = alone(_rendering, model, folder, budget)
     # A clip from nothing costs its start and little else: of those that are trained, that will do.
     cold = asdict(cold_start(model, folder, runs=3)) if is_shipped else None
     # Minutes of media: of one model, as all go through the same windows.
-    long = growth(model, folder) if is_shipped and name == DEFAULT else None
+    long = growth(model, folder) if is_shipped and recipe.name == DEFAULT else None
     grown = {**asdict(long), "time": long.time, "memory": long.memory} if long else None
     return {"trained": is_shipped, **figures, "cold": cold, "growth": grown}
 
@@ -132,7 +129,7 @@ def _rendering(model: str, folder: Path, budget: float) -> dict[str, Any]:
     return asdict(render.measure(model, folder, budget))
 
 
-def _io(name: str, recipe: TrainRecipe | None, folder: Path, budget: float) -> dict[str, Any]:
+def _io(recipe: TrainRecipe, folder: Path, budget: float) -> dict[str, Any]:
     return alone(_loading, recipe, folder, budget)
 
 
@@ -159,7 +156,7 @@ def _decoded(videos: Path, rounds: int) -> dict[str, Any]:
     return asdict(io.decoding(videos, rounds))
 
 
-_MEASURES: dict[str, Callable[[str, TrainRecipe | None, Path, float], dict[str, Any]]] = {
+_MEASURES: dict[str, Callable[[TrainRecipe, Path, float], dict[str, Any]]] = {
     "train": _train,
     "render": _render,
     "io": _io,
