@@ -63,7 +63,7 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, gui
     # Not those of the generator, which it may have rounded to compute with them.
     denoiser.load_state_dict(to_floats(teacher.tensors()))
     denoiser.bf16 = use_bf16(student.training.precision)
-    drawn = {name: v for name in ("mean", "std") if (v := getattr(recipe.consistency, name)) is not None}
+    drawn = {name: v for name in ("mean", "std", "mix") if (v := getattr(recipe.consistency, name)) is not None}
     levels = replace(student.diffusion, **drawn)
     objective = Consistency(recipe.consistency, generator.denoiser, guidance)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)

@@ -14,6 +14,7 @@ from mediadiff import build, cli
 from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
+from mediadiff.diffusion.settings import MixSettings
 from mediadiff.distill import distill, new_trainer, student_of
 from mediadiff.errors import RecipeError, UsageError
 from mediadiff.evaluation import evaluate as evaluation
@@ -131,6 +132,20 @@ def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     assert all(torch.equal(value, own[n].float()) for n, value in trainer.denoiser.state_dict().items())
     assert all(p.dtype == torch.float32 for p in trainer.optimizer.parameters)
     assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
+    assert trainer.diffusion.mix == model.recipe.diffusion.mix
+    recipe = recipe_of(teacher, consistency={"mix": {"together": 2.0, "apart": 3.0}})
+    trainer = new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling)
+    assert trainer.diffusion.mix == MixSettings(together=2.0, apart=3.0)
+
+
+def test_each_stream_of_a_student_may_have_its_own_last_level(tmp_path):
+    own = tiny_model(tmp_path / "both", streams=BOTH).recipe
+    low = {"sound": 40.0, "picture": 10.0}
+    assert student_of(recipe_of("both", sigma_min=low), own).sampling.sigma_min == low
+    with pytest.raises(RecipeError, match=r"sampling\.sigma_min\.film"):
+        student_of(recipe_of("both", sigma_min={"film": 40.0}), own)
+    with pytest.raises(RecipeError, match="sigma_min"):
+        recipe_of("both", sigma_min={"sound": 80.0})
 
 
 def test_other_data_take_the_place_of_the_teachers(teacher):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mediadiff.diffusion.denoiser import Denoiser, cells
-from mediadiff.diffusion.guidance import Denoise, guidance_of
+from mediadiff.diffusion.guidance import Denoise
 from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, SamplingSettings
 from mediadiff.diffusion.streams import Streams
 
@@ -64,7 +64,7 @@ class Consistency:
         part = {n: kept(self.settings, level, progress) for n, level in t.items()}
         # Where the teacher's own sampling no longer asks, its network takes noise for detail, and the student would
         # learn to leave a grain: there the path's end is the answer.
-        part = {n: p * (p * t[n] >= self.guidance.sigma_min) for n, p in part.items()}
+        part = {n: p * (p * t[n] >= self.guidance.sigma_min_of(n)) for n, p in part.items()}
         below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
         levels = {n: level * part[n] for n, level in t.items()}
         # In the first stage most of a batch may come down to level 0, where there is nothing to ask.
@@ -78,7 +78,7 @@ class Consistency:
         """
         low, high = self.guidance.guidance_low, self.guidance.guidance_high
         push = {
-            n: (guidance_of(self.guidance, n) - 1) * ((level > 0) & (low <= level) & (level <= high))
+            n: (self.guidance.guidance_of(n) - 1) * ((level > 0) & (low <= level) & (level <= high))
             for n, level in t.items()
         }
         rows = torch.stack([p.any(1) for p in push.values()]).any(0).nonzero().flatten()

@@ -45,9 +45,3 @@ def guided(
         return out
 
     return run
-
-
-def guidance_of(settings: SamplingSettings, stream: str) -> float:
-    """The classifier-free guidance of a stream; 1 where the settings name other streams only."""
-    guidance = settings.guidance
-    return guidance.get(stream, 1.0) if isinstance(guidance, dict) else guidance

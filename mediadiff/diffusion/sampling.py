@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from mediadiff.diffusion.schedulers import Solver, karras
-from mediadiff.diffusion.settings import SIGMA_MAX, SIGMA_MIN, Sampler
+from mediadiff.diffusion.schedulers import Solver
+from mediadiff.diffusion.settings import Sampler
+from mediadiff.diffusion.streams import Streams
 
-FlatDenoise = Callable[[Tensor, float], Tensor]
+AtLevels = Callable[[Streams, Mapping[str, float]], Streams]
 
 
 def sample(
-    denoise: FlatDenoise,
-    noise: Tensor,
+    denoise: AtLevels,
+    noise: Streams,
+    levels: Mapping[str, Tensor],
     sampler: Sampler,
-    steps: int,
     generators: Sequence[torch.Generator],
-    start: Tensor | None = None,
-    sigma_max: float = SIGMA_MAX,
-    sigma_min: float = SIGMA_MIN,
-    given: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
-    """Samples `[B, N]` drawn with `steps` steps from `noise` `[B, N]` of unit variance.
+    start: Streams | None = None,
+    given: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+) -> dict[str, Tensor]:
+    """Samples `[B, ...]` of each stream, drawn from `noise` of unit variance.
 
-    The levels fall from `sigma_max` to `sigma_min`, and from there at once to 0; a single step is at `sigma_max`.
+    `levels` are the falling noise levels of each stream, equally many, `[steps]`: its own walk, taken side by side with
+    the others. From the last of them it goes to 0 at once.
 
-    `denoise(x, sigma)` is `D` at data plus sigma times noise. `start` `[B, N]` is data to begin from at a lower
-    `sigma_max` (zero if not given). `given` is `(mask, values)`: cells of the mask are kept at their values throughout.
+    `denoise(x, sigma)` is `D` at data plus sigma times noise. `start` is data to begin from at a lower first level
+    (zero if not given). `given` is `(mask, values)` of a stream: cells of the mask keep their values throughout.
     `generators` has one entry per clip, for samplers that draw noise on the way.
     """
-    solver = Solver(sampler, karras(steps, sigma_min, sigma_max))
-    x = noise * solver.visits[0][1]
-    if start is not None:
-        x = x + start
-    x = solver.start(x)
-    for t, sigma in solver.visits:
-        seen = solver.seen(t, sigma, x)
-        if given is not None:
-            seen = torch.where(given[0], given[1], seen)
-        x = solver.step(t, sigma, x, seen, denoise(seen, sigma), generators)
-    return x if given is None else torch.where(given[0], given[1], x)
+    start, given = start or {}, given or {}
+
+    def kept(x: Streams) -> dict[str, Tensor]:
+        return {n: torch.where(given[n][0], given[n][1], value) if n in given else value for n, value in x.items()}
+
+    solvers = {name: Solver(sampler, levels[name]) for name in noise}
+    x = {n: value * solvers[n].visits[0][1] for n, value in noise.items()}
+    x = {n: solvers[n].start(value + start[n] if n in start else value) for n, value in x.items()}
+    for visits in zip(*(solver.visits for solver in solvers.values()), strict=True):
+        at: dict[str, tuple[Tensor, float]] = dict(zip(solvers, visits, strict=True))
+        seen = kept({n: solvers[n].seen(*at[n], value) for n, value in x.items()})
+        denoised = denoise(seen, {n: sigma for n, (_, sigma) in at.items()})
+        x = {n: solvers[n].step(*at[n], value, seen[n], denoised[n], generators) for n, value in x.items()}
+    return kept(x)

@@ -13,6 +13,7 @@ SIGMA_MIN, SIGMA_MAX = 0.004, 80.0
 Sampler = Literal["ddpm", "ddim", "euler", "euler_a", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis", "lcm"]
 
 Guidance = Annotated[float, Ge(0), Le(20)]
+Lowest = Annotated[float, Gt(0), Lt(SIGMA_MAX)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class ConsistencySettings:
     """edm, flow: as in `diffusion`, the levels drawn in tuning; nothing: as the teacher was trained."""
     std: Annotated[float, Gt(0)] | None = None
     """The same."""
+    mix: MixSettings | None = None
+    """Which maps of noise tuning draws; nothing: as the teacher was trained."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ class SamplingSettings:
     sampler: Sampler = "dpmpp_2m"
     steps: Annotated[int, Ge(1), Le(1000)] = 12
     """Steps of the sampler: evaluations of the network, twice as many less one for heun."""
-    sigma_min: Annotated[float, Gt(0), Lt(SIGMA_MAX)] = SIGMA_MIN
-    """The lowest noise level at which the network is asked; a distilled model takes the rest of the way at once."""
+    sigma_min: Lowest | dict[str, Lowest] = SIGMA_MIN
+    """The lowest noise level at which the network is asked, of all streams or of each by name; the rest of the way is
+    taken at once. A stream with a higher one than another is made from what the other already shows."""
     guidance: Guidance | dict[str, Guidance] = 1.0
     """Classifier-free guidance, of all streams or of each by name: 1 is none, 0 ignores the condition."""
     guidance_low: Annotated[float, Ge(0)] = 0.0
@@ -90,3 +94,11 @@ class SamplingSettings:
     """Clips that the network runs at once, always: a lone clip is padded, so that its bytes depend on no other."""
     threads: Annotated[int, Ge(1), Le(1024)] = 1
     """Processor threads that a clip is made with, always: the last bits of its numbers depend on them."""
+
+    def guidance_of(self, stream: str) -> float:
+        """The classifier-free guidance of a stream; 1 where the settings name other streams only."""
+        return self.guidance.get(stream, 1.0) if isinstance(self.guidance, dict) else self.guidance
+
+    def sigma_min_of(self, stream: str) -> float:
+        """The lowest noise level of a stream; `SIGMA_MIN` where the settings name other streams only."""
+        return self.sigma_min.get(stream, SIGMA_MIN) if isinstance(self.sigma_min, dict) else self.sigma_min

@@ -13,8 +13,9 @@ from torch import Tensor
 from mediadiff.diffusion.denoiser import cells
 from mediadiff.diffusion.guidance import Denoise
 from mediadiff.diffusion.sampling import sample
+from mediadiff.diffusion.schedulers import karras
 from mediadiff.diffusion.settings import SIGMA_MAX, SIGMA_MIN, SamplingSettings
-from mediadiff.diffusion.streams import Packing, Streams
+from mediadiff.diffusion.streams import Streams
 
 Strength = TypeVar("Strength", float, Tensor)
 
@@ -42,7 +43,6 @@ class Task:
 
 def sample_task(
     denoise: Denoise,
-    packing: Packing,
     noise: Streams,
     condition: Any,
     settings: SamplingSettings,
@@ -56,8 +56,7 @@ def sample_task(
     """
     if task.start and task.strength <= 0:
         return dict(task.start)
-    batch = next(iter(noise.values())).shape[0]
-    known = {name: task.known[name] for name in packing.shapes if name in task.known}
+    known = {name: task.known[name] for name in noise if name in task.known}
     values = {name: task.values[name] for name in known}
     for name, strength in task.along.items():
         if (still := strength <= 0).any():
@@ -65,32 +64,26 @@ def sample_task(
             values[name] = torch.where(cells(there), values.get(name, task.start[name]), task.start[name])
             known[name] = there | still
 
-    def flat(x: Tensor, sigma: float) -> Tensor:
-        levels = packing.steps(batch, sigma)
+    def asked(x: Streams, sigma: Mapping[str, float]) -> dict[str, Tensor]:
+        levels = {n: torch.full((len(value), value.shape[2]), sigma[n]) for n, value in x.items()}
         levels |= {name: levels[name].masked_fill(mask, 0.0) for name, mask in known.items()}
-        out = denoise(packing.unpack(x), levels, condition)
+        out = denoise(x, levels, condition)
         for name, strength in task.along.items():
             # What may change less joins the walk later: until then it is the start, seen through noise.
-            waits = level_of(strength) < sigma * 0.999
+            waits = level_of(strength) < sigma[name] * 0.999
             out[name] = torch.where(cells(waits), task.start[name], out[name])
-        return packing.pack(out)
+        return out
 
-    given = None
-    if known:
-        mask = {n: _cells(known.get(n), batch, shape) for n, shape in packing.shapes.items()}
-        filled = {n: values.get(n, torch.zeros(batch, *shape)) for n, shape in packing.shapes.items()}
-        given = packing.pack(mask), packing.pack(filled)
-    top, steps = SIGMA_MAX, settings.steps
+    top, steps, start = SIGMA_MAX, settings.steps, dict(task.start)
     if task.start:
         top, steps = level_of(task.strength), steps_of(settings, task.strength)
-    start = None
     if task.along:
-        start = packing.pack({n: x * cells(task.along[n] < 1) for n, x in task.start.items()})
-    elif task.start and task.strength < 1:
-        start = packing.pack(task.start)
-    low = settings.sigma_min
-    x = sample(flat, packing.pack(noise), settings.sampler, steps, generators, start, top, low, given)
-    return packing.unpack(x)
+        start = {n: x * cells(task.along[n] < 1) for n, x in start.items()}
+    elif task.strength == 1:
+        start = {}
+    levels = {name: karras(steps, settings.sigma_min_of(name), top) for name in noise}
+    given = {name: (cells(mask), values[name]) for name, mask in known.items()}
+    return sample(asked, noise, levels, settings.sampler, generators, start, given)
 
 
 def level_of(strength: Strength) -> Strength:
@@ -102,7 +95,9 @@ def level_of(strength: Strength) -> Strength:
 
 def steps_of(settings: SamplingSettings, strength: float) -> int:
     """The steps from the level of a strength, as far apart as those of a full walk; one at least."""
-    low, high = _place(settings.sigma_min), _place(SIGMA_MAX)
+    # Of several walks the shortest: the others have so many steps too.
+    lowest = settings.sigma_min.values() if isinstance(settings.sigma_min, dict) else [settings.sigma_min]
+    low, high = _place(max(lowest, default=SIGMA_MIN)), _place(SIGMA_MAX)
     # The part of the walk that is left; where it goes down to SIGMA_MIN, just the strength.
     part = strength - (1 - strength) * (low - _place(SIGMA_MIN)) / (high - low)
     return max(1, math.ceil(settings.steps * part))
@@ -111,9 +106,3 @@ def steps_of(settings: SamplingSettings, strength: float) -> int:
 def _place(sigma: float) -> float:
     """A noise level on the scale on which the levels of a walk lie evenly."""
     return sigma ** (1 / 7)
-
-
-def _cells(known: Tensor | None, batch: int, shape: tuple[int, int, int, int]) -> Tensor:
-    c, t, h, w = shape
-    steps = torch.zeros(batch, t, dtype=torch.bool) if known is None else known
-    return cells(steps).expand(batch, c, t, h, w)

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from mediadiff.data.settings import DataSettings
-from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, Guidance
+from mediadiff.diffusion.settings import ConsistencySettings, Guidance, Lowest
 from mediadiff.recipe.base import HEAD, Recipe, Text, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TuningSettings
@@ -30,8 +30,8 @@ class DistillRecipe(Recipe):
     """The teacher: a model's folder, or the name of a shipped model."""
     steps: Annotated[int, Ge(1), Le(16)] = 2
     """Evaluations of the network for a clip: one, two or four."""
-    sigma_min: Annotated[float, Gt(0), Lt(SIGMA_MAX)] = 3.0
-    """The lowest noise level at which the student is asked, if it has more than one step."""
+    sigma_min: Lowest | dict[str, Lowest] = 3.0
+    """The lowest noise level at which the student is asked, if it has more than one step; or of each stream by name."""
     guidance: Guidance | dict[str, Guidance] | None = None
     """The teacher's guidance, which the student will have in it; nothing: that of the teacher's own sampling."""
     guidance_low: Annotated[float, Ge(0)] | None = None

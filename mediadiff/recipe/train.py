@@ -65,12 +65,11 @@ class TrainRecipe(Recipe):
         check_name(document, recipe.name)
         if not recipe.streams:
             note(document, ("streams",), "takes sound, picture or both; got none")
-        guided = recipe.sampling.guidance if isinstance(recipe.sampling.guidance, dict) else {}
         for section, named in (
             *((("network", setting), getattr(recipe.network, setting)) for setting in OF_STREAMS),
-            (("sampling", "guidance"), guided),
+            *((("sampling", setting), getattr(recipe.sampling, setting)) for setting in ("guidance", "sigma_min")),
         ):
-            for name in named:
+            for name in named if isinstance(named, dict) else ():
                 if name not in recipe.streams:
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)
         check_warmup(document, recipe.training)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from mediadiff.clip import Clip
 from mediadiff.diffusion.denoiser import Denoiser
-from mediadiff.diffusion.guidance import guidance_of, guided
+from mediadiff.diffusion.guidance import guided
 from mediadiff.diffusion.settings import SamplingSettings
-from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.diffusion.streams import Standard
 from mediadiff.diffusion.tasks import sample_task
-from mediadiff.domains.base import Domain
+from mediadiff.domains.base import Domain, Shape
 from mediadiff.errors import UsageError
 from mediadiff.nn.condition import Condition, Timeline
 from mediadiff.rendering import timeline
@@ -134,12 +134,12 @@ class Generator:
     def encoded(self, rows: Sequence[Making], window: Window, sampling: SamplingSettings) -> list[dict[str, Tensor]]:
         """One window of each clip of a micro-batch, in the network's scale: `[C, T, H, W]` for each stream."""
         requests = [row.request for row in rows]
-        packing = Packing({n: self._shape(n, steps) for n, steps in window.steps.items()})
+        shapes = {n: self._shape(n, steps) for n, steps in window.steps.items()}
         # The first window is what a short clip would be.
         key = (window.number,) if window.number else ()
         noise = {
             name: torch.stack([normal(shape, r.seed, r.index, name, *key) for r in requests])
-            for name, shape in packing.shapes.items()
+            for name, shape in shapes.items()
         }
         around = {"circular": requests[0].loop}
         weak = self.weak and partial(self.weak, **around)
@@ -152,9 +152,9 @@ class Generator:
 
         denoise = guided(strong, sampling, self._weight(requests, sampling, at), weak)
         generators = [generator(r.seed, r.index, "sampler", *key) for r in requests]
-        task = task_of(rows, window, packing)
+        task = task_of(rows, window, shapes)
         with threads(sampling.threads):
-            x = sample_task(denoise, packing, noise, self._condition(requests, at), sampling, generators, task)
+            x = sample_task(denoise, noise, self._condition(requests, at), sampling, generators, task)
         return [{name: values[i] for name, values in x.items()} for i in range(len(rows))]
 
     def _passes(self, seconds: Fraction) -> list[Window]:
@@ -189,7 +189,7 @@ class Generator:
     ) -> dict[str, Tensor]:
         """Each stream's guidance; where nothing is asked for there is nothing to guide towards."""
         asked = [bool(r.label is not None or r.caption or r.scalars or timeline.labels(r)) for r in requests]
-        usual = {n: [guidance_of(sampling, n) if a else 1.0 for a in asked] for n in self.domains}
+        usual = {n: [sampling.guidance_of(n) if a else 1.0 for a in asked] for n in self.domains}
         if not requests[0].timeline:
             return {n: torch.tensor(weight) for n, weight in usual.items()}
         return {
@@ -197,7 +197,7 @@ class Generator:
             for n, weight in usual.items()
         }
 
-    def _shape(self, name: str, steps: int) -> tuple[int, int, int, int]:
+    def _shape(self, name: str, steps: int) -> Shape:
         channels, _, height, width = self.domains[name].shape(steps / self.domains[name].rate)
         return (channels, steps, height, width)
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mediadiff.clip import Clip, Picture, Sound
-from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.diffusion.streams import Standard
 from mediadiff.diffusion.tasks import Task
-from mediadiff.domains.base import Domain
+from mediadiff.domains.base import Domain, Shape
 from mediadiff.errors import ClipError, MediadiffError
 from mediadiff.rendering import timeline
 from mediadiff.rendering.given import Material, materials
@@ -134,23 +134,23 @@ class Making:
         return Sound(samples[:, : max(1, round(self.seconds * domain.sample_rate))], domain.sample_rate)
 
 
-def task_of(rows: Sequence[Making], window: Window, packing: Packing) -> Task:
+def task_of(rows: Sequence[Making], window: Window, shapes: Mapping[str, Shape]) -> Task:
     """What of a window of a micro-batch is known, and what it starts from."""
-    found = {name: [row.known(name, window) for row in rows] for name in packing.shapes}
+    found = {name: [row.known(name, window) for row in rows] for name in shapes}
     found = {name: each for name, each in found.items() if any(bool(known.any()) for _, known in each)}
-    zeros = {name: torch.zeros(shape) for name, shape in packing.shapes.items()}
+    zeros = {name: torch.zeros(shape) for name, shape in shapes.items()}
     values = {n: torch.stack([zeros[n] if x is None else x for x, _ in each]) for n, each in found.items()}
     known = {n: torch.stack([known for _, known in each]) for n, each in found.items()}
     request = rows[0].request
     if not request.start:
         return Task(values, known, circular=request.loop)
     start = {}
-    for name in packing.shapes:
+    for name in shapes:
         here = slice(window.begin[name], window.end(name))
         start[name] = torch.stack([row.start[name][:, here] if row.start else zeros[name] for row in rows])
     highest = max((m.strength for m in request.timeline if m.strength is not None), default=None)
     if highest is None:
         return Task(values, known, start, request.strength)
     at = timeline.middles(window, rows[0].domains)
-    along = {name: torch.stack([timeline.strength(row.request, at[name]) for row in rows]) for name in packing.shapes}
+    along = {name: torch.stack([timeline.strength(row.request, at[name]) for row in rows]) for name in shapes}
     return Task(values, known, start, highest, along)

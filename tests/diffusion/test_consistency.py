@@ -12,8 +12,9 @@ from mediadiff.data.loader import Batch
 from mediadiff.diffusion.consistency import Consistency, kept
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.sampling import sample
-from mediadiff.diffusion.settings import ConsistencySettings, DiffusionSettings, SamplingSettings
-from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.diffusion.schedulers import karras
+from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, DiffusionSettings, SamplingSettings
+from mediadiff.diffusion.streams import Standard
 from mediadiff.rng import generator, normal
 from mediadiff.training.settings import TuningSettings
 from mediadiff.training.step import Trainer
@@ -241,16 +242,17 @@ def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
         trainer.step(Batch({"a": data}, {"a": torch.ones(128, dtype=torch.bool)}, **nothing))
     denoiser.load_state_dict(trainer.average.weights)
 
-    packing, count = Packing({"a": (1, 1, 1, 1)}), 4000
+    count = 4000
 
     @torch.no_grad()
     def drawn(denoise, sampler, sigma_min):
-        def flat(x, sigma):
-            return packing.pack(denoise(packing.unpack(x), packing.steps(len(x), sigma), None))
+        def at(x, sigma):
+            return denoise(x, {"a": torch.full((count, 1), sigma["a"])}, None)
 
-        noise = torch.cat([normal((1, 1), "start", i) for i in range(count)])
+        noise = torch.cat([normal((1, 1), "start", i) for i in range(count)]).reshape(count, 1, 1, 1, 1)
         generators = [generator("sampler", i) for i in range(count)]
-        return sample(flat, noise, sampler, 2, generators, sigma_min=sigma_min)[:, 0]
+        levels = {"a": karras(2, sigma_min, SIGMA_MAX)}
+        return sample(at, {"a": noise}, levels, sampler, generators)["a"].flatten()
 
     def fault(x):
         """The distance of Wasserstein to the data: the mean distance of numbers sorted by size."""

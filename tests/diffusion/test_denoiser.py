@@ -1,4 +1,4 @@
-"""The denoiser: changes of variables, exactness at level 0, the loss, densities of levels, guidance, packing."""
+"""The denoiser: changes of variables, exactness at level 0, the loss, densities of levels, guidance, scale."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mediadiff.diffusion.denoiser import SCALINGS, Denoiser
-from mediadiff.diffusion.guidance import guidance_of, guided
+from mediadiff.diffusion.guidance import guided
 from mediadiff.diffusion.levels import ddpm_sigmas, draw
 from mediadiff.diffusion.settings import DiffusionSettings, SamplingSettings
-from mediadiff.diffusion.streams import Packing, Standard
+from mediadiff.diffusion.streams import Standard
 
 
 class Oracle(torch.nn.Module):
@@ -158,15 +158,11 @@ def test_guidance_may_differ_by_stream_and_time_and_synchrony_tells_streams_apar
     plain = {n: torch.ones(1) for n in "ab"}
     assert at(plain, synchrony=3.0) == [[32.0, 32.0], [32.0, 32.0]]
     settings = SamplingSettings(guidance={"a": 3.0})
-    assert [guidance_of(settings, n) for n in "ab"] == [3.0, 1.0]
-    assert guidance_of(SamplingSettings(guidance=2.0), "a") == 2.0
+    assert [settings.guidance_of(n) for n in "ab"] == [3.0, 1.0]
+    assert SamplingSettings(guidance=2.0).guidance_of("a") == 2.0
 
 
-def test_packing_and_standard_come_back():
-    packing = Packing({"a": (1, 4, 3, 1), "b": (3, 2, 2, 2)})
-    streams = {n: torch.randn(5, *shape) for n, shape in packing.shapes.items()}
-    back = packing.unpack(packing.pack(streams))
-    assert all(torch.equal(streams[n], back[n]) for n in streams)
-    assert packing.steps(5, 0.7)["b"].shape == (5, 2)
-    standard = Standard(-0.6, 0.3)
-    torch.testing.assert_close(standard.inverse(standard.forward(streams["a"])), streams["a"])
+def test_standard_comes_back():
+    standard, x = Standard(-0.6, 0.3), torch.randn(5, 1, 4, 3, 1)
+    torch.testing.assert_close(standard.inverse(standard.forward(x)), x)
+    assert float(standard.forward(torch.tensor(-0.3))) == pytest.approx(1.0)

@@ -5,7 +5,6 @@ import torch
 
 from mediadiff.diffusion.maps import draw_maps
 from mediadiff.diffusion.settings import DiffusionSettings, MixSettings, SamplingSettings
-from mediadiff.diffusion.streams import Packing
 from mediadiff.diffusion.tasks import Task, level_of, sample_task
 from mediadiff.rng import generator, normal
 
@@ -67,7 +66,7 @@ def test_a_mix_is_drawn_in_its_proportions_and_an_empty_one_is_refused():
         MixSettings(**ONLY)
 
 
-PACKING = Packing({"sound": (1, 6, 2, 1), "picture": (3, 3, 2, 2)})
+SHAPES = {"sound": (1, 6, 2, 1), "picture": (3, 3, 2, 2)}
 SETTINGS = SamplingSettings(steps=6)
 
 
@@ -83,9 +82,9 @@ def toward(value, seen):
 
 def run(task, value=2.0, settings=SETTINGS):
     seen = []
-    noise = {n: normal((2, *shape), 0, n) for n, shape in PACKING.shapes.items()}
+    noise = {n: normal((2, *shape), 0, n) for n, shape in SHAPES.items()}
     generators = [generator(i) for i in range(2)]
-    return sample_task(toward(value, seen), PACKING, noise, None, settings, generators, task), seen
+    return sample_task(toward(value, seen), noise, None, settings, generators, task), seen
 
 
 def test_what_is_known_is_kept_bit_for_bit_and_told_as_level_0():
@@ -101,7 +100,7 @@ def test_what_is_known_is_kept_bit_for_bit_and_told_as_level_0():
 
 
 def test_strength_says_how_much_of_the_start_is_left():
-    start = {n: torch.full((2, *shape), -1.0) for n, shape in PACKING.shapes.items()}
+    start = {n: torch.full((2, *shape), -1.0) for n, shape in SHAPES.items()}
     out, seen = run(Task(start=start, strength=0.0))
     assert all(torch.equal(out[n], start[n]) for n in start) and not seen
     _, few = run(Task(start=start, strength=0.5))
@@ -110,3 +109,16 @@ def test_strength_says_how_much_of_the_start_is_left():
     plain, _ = run(Task())
     assert len(all_of_them) == 6 and all(torch.equal(fresh[n], plain[n]) for n in plain)
     assert level_of(1.0) == pytest.approx(80.0) and level_of(0.0) == pytest.approx(0.004)
+
+
+def test_a_stream_with_a_higher_end_is_made_from_what_the_others_show():
+    settings = SamplingSettings(sampler="lcm", steps=2, sigma_min={"sound": 40.0, "picture": 10.0})
+    _, seen = run(Task(), settings=settings)
+    levels = [(float(at["sound"][0, 0]), float(at["picture"][0, 0])) for at in seen]
+    assert levels == [pytest.approx((80, 80), rel=1e-4), pytest.approx((40, 10), rel=1e-4)]
+    # Between the two ends of the walks one step is left for all, however many the other walk would have.
+    start = {n: torch.zeros(2, *shape) for n, shape in SHAPES.items()}
+    for strength, steps in [(0.7, 1), (0.95, 2)]:
+        _, seen = run(Task(start=start, strength=strength), settings=settings)
+        assert len(seen) == steps
+        assert all(float(seen[0][n][0, 0]) == pytest.approx(level_of(strength), rel=1e-4) for n in SHAPES)

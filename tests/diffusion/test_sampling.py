@@ -7,7 +7,7 @@ import torch
 
 from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import Solver, karras, names
-from mediadiff.diffusion.settings import SIGMA_MAX, SamplingSettings
+from mediadiff.diffusion.settings import SIGMA_MAX, SIGMA_MIN, SamplingSettings
 from mediadiff.diffusion.tasks import level_of, steps_of
 from mediadiff.errors import UsageError
 from mediadiff.rng import generator, normal
@@ -25,8 +25,18 @@ def gaussian(x, sigma):
     return MEAN + (x - MEAN) * STD**2 / (STD**2 + sigma**2)
 
 
+def walked(denoise, noise, sampler, steps, generators, start=None, top=SIGMA_MAX, low=SIGMA_MIN, given=None):
+    """The samples of a single stream, `[B, N]`."""
+    start, given = (None if it is None else {"a": it} for it in (start, given))
+    levels = {"a": karras(steps, low, top)}
+    out = sample(
+        lambda x, sigma: {"a": denoise(x["a"], sigma["a"])}, {"a": noise}, levels, sampler, generators, start, given
+    )
+    return out["a"]
+
+
 def draw(sampler, steps, cells=20_000):
-    return sample(gaussian, normal((1, cells), 0, "noise"), sampler, steps, [generator(0, "sampler")])
+    return walked(gaussian, normal((1, cells), 0, "noise"), sampler, steps, [generator(0, "sampler")])
 
 
 def exact(cells=20_000):
@@ -66,7 +76,7 @@ def test_a_perfect_student_draws_exactly_in_any_number_of_steps(steps):
 
     noise = normal((1, 100_000), 0, "noise")
     start = torch.full_like(noise, MEAN)
-    x = sample(student, noise, "lcm", steps, [generator(0, "sampler")], start, sigma_min=3.0)[0]
+    x = walked(student, noise, "lcm", steps, [generator(0, "sampler")], start, low=3.0)[0]
     # Ancestral Euler, which is nearly this, would spread them 2 % too far in two steps and 12 % in four.
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.02)
     assert float(x.std()) == pytest.approx(STD, rel=0.006)
@@ -77,8 +87,8 @@ def test_a_perfect_student_draws_exactly_in_any_number_of_steps(steps):
 @pytest.mark.parametrize("sampler", names())
 def test_a_clip_does_not_depend_on_its_neighbours(sampler):
     noise = torch.cat([normal((1, 64), clip, "noise") for clip in range(3)])
-    together = sample(gaussian, noise, sampler, 6, [generator(clip, "sampler") for clip in range(3)])
-    alone = sample(gaussian, noise[1:2], sampler, 6, [generator(1, "sampler")])
+    together = walked(gaussian, noise, sampler, 6, [generator(clip, "sampler") for clip in range(3)])
+    alone = walked(gaussian, noise[1:2], sampler, 6, [generator(1, "sampler")])
     assert torch.equal(together[1:2], alone)
 
 
@@ -92,14 +102,14 @@ def test_given_cells_come_back_bit_for_bit(sampler):
         return gaussian(x, sigma)
 
     generators = [generator(clip, "sampler") for clip in range(2)]
-    x = sample(spy, noise, sampler, 5, generators, given=(mask.expand(2, 32), values))
+    x = walked(spy, noise, sampler, 5, generators, given=(mask.expand(2, 32), values))
     assert torch.equal(x[:, :10], values[:, :10])
     assert all(torch.equal(s[:, :10], values[:, :10]) for s in seen)
 
 
 def test_varying_starts_at_a_lower_level():
     start = torch.full((1, 5000), 3.0)
-    x = sample(gaussian, normal((1, 5000), 0, "noise"), "heun", 30, [generator(0)], start=start, sigma_max=0.5)
+    x = walked(gaussian, normal((1, 5000), 0, "noise"), "heun", 30, [generator(0)], start, top=0.5)
     # At sigma 0.5 the sample is data plus a little noise; the flow shrinks both towards the mean by the same factor.
     factor = STD / math.hypot(STD, 0.5)
     assert abs(float(x.mean()) - (MEAN + 1.5 * factor)) < 0.02
@@ -115,6 +125,24 @@ def test_varying_takes_the_steps_of_the_walk_that_are_left():
     for strength in (0.01, 0.4, 0.6, 0.8, 1.0):
         levels = karras(steps_of(few, strength), few.sigma_min, level_of(strength))
         assert (levels.diff() < 0).all() and float(levels[0]) == pytest.approx(level_of(strength))
+
+
+@pytest.mark.parametrize("sampler", [*ORDERS, *RANDOM])
+def test_streams_walk_side_by_side_each_along_its_own_levels(sampler):
+    noise = {n: normal((1, 64), 0, n) for n in "ab"}
+    levels = {"a": karras(6, 0.004, 80.0), "b": karras(6, 2.0, 80.0)}
+    told = []
+
+    def denoise(x, sigma):
+        told.append(dict(sigma))
+        return {n: gaussian(x[n], sigma[n]) for n in x}
+
+    both = sample(denoise, noise, levels, sampler, [generator(0, "sampler")])
+    if sampler in ORDERS:
+        assert torch.equal(both["a"], walked(gaussian, noise["a"], sampler, 6, [generator(0, "sampler")]))
+        assert torch.equal(both["b"], walked(gaussian, noise["b"], sampler, 6, [generator(0, "sampler")], low=2.0))
+    ends = [{n: pytest.approx(float(levels[n][k]), rel=0.05) for n in levels} for k in (0, -1)]
+    assert [told[0], told[-1]] == ends
 
 
 def test_the_solver_visits_the_levels_it_is_given():

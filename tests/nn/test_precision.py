@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from mediadiff.diffusion.streams import Packing
 from mediadiff.model import find, load, shipped
 from mediadiff.nn.condition import Condition
 from mediadiff.nn.precision import is_quicker, use_bf16
@@ -45,7 +44,7 @@ def layers_in_use(name):
     shapes = {n: d.shape(model.seconds) for n, d in model.generator.domains.items()}
     random = torch.Generator().manual_seed(0)
     x = {n: torch.randn(batch, *shape, generator=random) for n, shape in shapes.items()}
-    level = Packing(shapes).steps(batch, 0.1)
+    level = {n: torch.full((batch, shape[1]), 0.1) for n, shape in shapes.items()}
     given = {n: torch.zeros(batch, shape[1], dtype=torch.bool) for n, shape in shapes.items()}
     network(x, level, given, Condition.of(torch.zeros(batch, dtype=torch.long)))
     for hook in hooks:

@@ -59,9 +59,9 @@ def test_one_label_all_along_is_that_label(model):
 def test_a_label_reaches_the_steps_that_it_is_asked_for_in(model, monkeypatch):
     seen, sample = [], generators.sample_task
 
-    def spy(denoise, packing, noise, condition, *rest):
+    def spy(denoise, noise, condition, *rest):
         seen.append(condition)
-        return sample(denoise, packing, noise, condition, *rest)
+        return sample(denoise, noise, condition, *rest)
 
     monkeypatch.setattr(generators, "sample_task", spy)
     one(model, timeline=[{"at": 0.2, "label": "a"}, {"at": 0.712, "label": "b"}], seconds=0.7)

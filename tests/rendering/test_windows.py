@@ -73,8 +73,8 @@ def test_a_longer_clip_begins_as_a_shorter_one(model):
 def test_every_window_after_the_first_is_given_what_it_shares_exactly(model, monkeypatch):
     seen, sample = [], generators.sample_task
 
-    def spy(denoise, packing, noise, condition, sampling, random, task):
-        out = sample(denoise, packing, noise, condition, sampling, random, task)
+    def spy(denoise, noise, condition, sampling, random, task):
+        out = sample(denoise, noise, condition, sampling, random, task)
         seen.append((task, out))
         return out
 
