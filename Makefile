@@ -1,6 +1,6 @@
 # make demo   renders clips with the shipped models into out/demo and writes out/demo/index.html
 # make test   lint, types and tests; make test-slow adds the tests that take minutes
-# make bench  times training steps beside those of other libraries, for about a quarter of an hour, in an environment of
+# make bench  times training steps beside those of other libraries, for some minutes, in an environment of
 #             their own; writes the table in README.md and a line of tests/bench/record.jsonl
 # make clean  removes everything that make made
 # All but clean first make .venv (bench: .venv-bench) and install the tested versions into it; PYTHON=python3.12 chooses the Python.

@@ -221,11 +221,12 @@ def test_the_table_takes_its_place_in_the_text(repository):
     one = {
         "name": "a library",
         "clip": "a clip",
+        "batch": 2,
         "weights": {"theirs": 7_000_000, "ours": 7_100_000},
         "seconds": seconds,
     }
-    table = compare.table([one], {"name": "a machine", "threads": 1, "torch": "2"}, 2)
-    assert "| a library | a clip | 7.0 M, 7.1 M | 4.5 / 3.0 | 2.5 / 1.5 | 4.5 / 3.0 | 2.5 / 1.5 |" in table
+    table = compare.table([one], {"name": "a machine", "threads": 1, "torch": "2"})
+    assert "| a library | a clip | 2 | 7.0 M, 7.1 M | 4.5 / 3.0 | 2.5 / 1.5 | 4.5 / 3.0 | 2.5 / 1.5 |" in table
     text = f"before\n{compare.BEGIN}\nold\n{compare.END}\nafter"
     assert compare.between_marks(text, table) == f"before\n{compare.BEGIN}\n{table}\n{compare.END}\nafter"
     assert compare.between_marks((repository / "README.md").read_text(), table).count(table) == 1

@@ -32,8 +32,6 @@ DRAWS = 10
 """Precision and recall of a set that is larger than the draw are means over this many draws."""
 FEWEST = 10
 """Below this many clips there is no precision and recall."""
-MOST = 3000
-"""Train clips in precision, recall and discrepancy; from more, this many are drawn."""
 EPOCHS = 12
 FEWEST_STEPS, MOST_STEPS = 300, 1000
 """A classifier sees each train clip `EPOCHS` times, within these numbers of steps."""
@@ -145,7 +143,6 @@ class _Known:
     """The train clips in features and as the classifier sees them, and what real test clips have beside them."""
 
     classifier: Classifier
-    reference: np.ndarray
     features: np.ndarray
     images: np.ndarray
     near: float
@@ -161,10 +158,8 @@ def _section(
         raise UsageError(f"none of the real test clips has {medium}; take a folder with such files (--data)")
     features = recognise(known_clips, classifier).features
     images = _images(known_clips, classifier.view)
-    rows = numpy_generator(seed, "reference").permutation(len(features))[:MOST]
     known = _Known(
         classifier,
-        features[np.sort(rows)],
         features,
         images,
         float(np.median(metrics.nearest(recognise(test, classifier).features, features))),
@@ -179,7 +174,7 @@ def _section(
         medium,
         classifier.key,
         classifier.labels,
-        len(known.reference),
+        len(known.features),
         len(draws[0][0]),
         metrics.NEIGHBOURS,
         columns,
@@ -206,8 +201,8 @@ def _column(
     precision = recall = spread = None
     if len(first) >= FEWEST:
         rows = [list(one) for one in dict.fromkeys(drawn)]
-        precision = float(np.mean([metrics.precision(known.reference, features[r]) for r in rows]))
-        recalls = [metrics.recall(known.reference, features[r]) for r in rows]
+        precision = float(np.mean([metrics.precision(known.features, features[r]) for r in rows]))
+        recalls = [metrics.recall(known.features, features[r]) for r in rows]
         recall = float(np.mean(recalls))
         spread = float(np.std(recalls)) if len(recalls) > 1 else None
     near = metrics.nearest(features, known.features)
@@ -220,7 +215,7 @@ def _column(
         recall,
         spread,
         metrics.diversity(first, [asked[i] for i in drawn[0]]),
-        metrics.discrepancy(known.reference, first, seed),
+        metrics.discrepancy(known.features, first, seed),
         float(np.median(near)),
         int((near < known.near / 2).sum()),
         float(np.median(near_view)),

@@ -14,9 +14,12 @@ from mediadiff.data.folder import scan
 from mediadiff.data.settings import DataSettings
 from mediadiff.domains.base import Domain
 from mediadiff.errors import MediaError, UsageError
+from mediadiff.rng import numpy_generator
 
 FEWEST = 20
 """Real clips that a classifier can be trained on and compared with."""
+MOST = 3000
+"""Train clips that are read; of more, this many are drawn."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ def read_real(
 ) -> RealClips:
     """All clips of the folder that have one of `labels` (all clips, without theirs, where there are no labels).
 
-    Without a test split every fifth clip stands in for it, with a note: the model may have been trained on those.
+    Of more than `MOST` train clips as many are drawn, by key, with a note. Without a test split every fifth clip stands
+    in for it, with a note: the model may have been trained on those.
     Raises UsageError where fewer than `fewest` clips are left to compare with.
     """
     items = [item for item in scan(data).items if not labels or item.label in labels]
@@ -47,6 +51,12 @@ def read_real(
     if not any(item.split == "test" for item in items):
         items = [replace(item, split="train" if i % 5 else "test") for i, item in enumerate(items)]
         notes.append("the data has no test split, so the model may have seen what it is measured against")
+    train_items = [i for i, item in enumerate(items) if item.split != "test"]
+    if len(train_items) > MOST:
+        drawn = numpy_generator("train clips").permutation(train_items)[:MOST]
+        kept = {*drawn.tolist()}
+        items = [item for i, item in enumerate(items) if item.split == "test" or i in kept]
+        notes.append(f"of {len(train_items)} train clips {MOST} are looked at, for copies too")
     train: list[Clip] = []
     test: list[Clip] = []
     bad = []

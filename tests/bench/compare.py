@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,18 @@ RECORD = Path(__file__).parent / "record.jsonl"
 BEGIN, END = "<!-- bench: written by make bench -->", "<!-- /bench -->"
 
 
-def measure(pair: Pair, batch: int, rounds: int) -> dict[str, Any]:
+def measure(pair: Pair, rounds: int) -> dict[str, Any]:
     """Median seconds of the step and the prediction of each variant, and the numbers of weights."""
-    theirs, ours = pair.theirs(batch), pair.ours(batch, True, True)
+    theirs, ours = pair.theirs(), pair.ours(True, True)
     if abs(ours.parameters / theirs.parameters - 1) > APART:
         raise ValueError(f"{pair.name} has {theirs.parameters} weights, ours {ours.parameters}: choose other channels")
     variants: dict[str, tuple[Peer, bool]] = {
         "theirs float32": (theirs, False),
         "theirs bf16": (theirs, True),
         "ours bf16": (ours, False),
-        "ours float32": (pair.ours(batch, False, True), False),
-        "ours unfolded bf16": (pair.ours(batch, True, False), False),
-        "ours unfolded float32": (pair.ours(batch, False, False), False),
+        "ours float32": (pair.ours(False, True), False),
+        "ours unfolded bf16": (pair.ours(True, False), False),
+        "ours unfolded float32": (pair.ours(False, False), False),
     }
     taken: dict[str, dict[str, list[float]]] = {name: {"step": [], "forward": []} for name in variants}
     for turn in range(rounds + 1):
@@ -52,6 +53,7 @@ def measure(pair: Pair, batch: int, rounds: int) -> dict[str, Any]:
     return {
         "name": pair.name,
         "clip": pair.clip,
+        "batch": pair.batch,
         "weights": {"theirs": theirs.parameters, "ours": ours.parameters},
         "seconds": {
             name: {what: statistics.median(seconds) for what, seconds in each.items()} for name, each in taken.items()
@@ -66,11 +68,11 @@ def _taken(run: Callable[[], object], autocast: bool) -> float:
     return time.perf_counter() - begun
 
 
-def table(figures: Sequence[Mapping[str, Any]], where: Mapping[str, Any], batch: int) -> str:
+def table(figures: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
     """The README's table: how many times as long theirs takes."""
     lines = [
-        "| beside | clip | weights, theirs and ours | as each comes | both bf16 | both float32 | both bf16, unfolded |",
-        "|---|---|---|---|---|---|---|",
+        "| beside | clip | batch | weights | as each comes | both bf16 | both float32 | bf16, unfolded |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     columns = [
         ("theirs float32", "ours bf16"),
@@ -81,8 +83,8 @@ def table(figures: Sequence[Mapping[str, Any]], where: Mapping[str, Any], batch:
     for one in figures:
         weights = f"{one['weights']['theirs'] / 1e6:.1f} M, {one['weights']['ours'] / 1e6:.1f} M"
         cells = [_ratios(one["seconds"][theirs], one["seconds"][ours]) for theirs, ours in columns]
-        lines.append(f"| {one['name']} | {one['clip']} | {weights} | {' | '.join(cells)} |")
-    said = f"{where['name']}, {where['threads']} threads, torch {where['torch']}, batches of {batch}"
+        lines.append(f"| {one['name']} | {one['clip']} | {one['batch']} | {weights} | {' | '.join(cells)} |")
+    said = f"{where['name']}, {where['threads']} threads, torch {where['torch']}"
     return "\n".join([*lines, "", f"Measured on {said}."])
 
 
@@ -109,7 +111,7 @@ def _commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=8, help="clips a step, as many as in most recipes")
+    parser.add_argument("--batch", type=int, help="clips a step (default: each pair's own)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="only libraries with this in their name")
     parser.add_argument("--write", action="store_true", help="write README.md and record.jsonl")
@@ -119,14 +121,14 @@ def main() -> None:
     for pair in PAIRS:
         if asked.only in pair.name:
             print(pair.name, flush=True)
-            figures.append(measure(pair, asked.batch, asked.rounds))
-    text = table(figures, where, asked.batch)
+            figures.append(measure(replace(pair, batch=asked.batch or pair.batch), asked.rounds))
+    text = table(figures, where)
     print(text)
     if asked.write:
         readme = REPOSITORY / "README.md"
         readme.write_text(between_marks(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
-        row = {"date": today, "commit": _commit(), "machine": where, "batch": asked.batch, "rounds": asked.rounds}
+        row = {"date": today, "commit": _commit(), "machine": where, "rounds": asked.rounds}
         with RECORD.open("a", encoding="utf-8") as record:
             record.write(json.dumps({**row, "figures": figures}) + "\n")
 

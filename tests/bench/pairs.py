@@ -38,17 +38,19 @@ class Pair:
     channels: tuple[int, ...]
     patch: tuple[int, int, int]
     """As the shipped recipes fold their streams."""
+    batch: int
+    """Clips a step; of films so few that the others' networks find room in the memory of a small machine."""
     detail: int = 0
     """Hidden units of the head, where it has any; 0 where a linear one does."""
 
-    def theirs(self, batch: int) -> Peer:
+    def theirs(self) -> Peer:
         """The other library's network and training step."""
-        return self.peer(torch.rand(batch, *self.shape))
+        return self.peer(torch.rand(self.batch, *self.shape))
 
-    def ours(self, batch: int, bf16: bool, folded: bool) -> Peer:
+    def ours(self, bf16: bool, folded: bool) -> Peer:
         """Ours, in float32 or bfloat16, with cells as the recipes fold them or, not `folded`, of one point each."""
-        recipe = self._recipe(batch, folded)
-        denoiser = new_denoiser(recipe, 0)
+        recipe = self._recipe(folded)
+        batch, denoiser = self.batch, new_denoiser(recipe, 0)
         denoiser.bf16 = bf16
         (name,) = self.streams
         x = torch.randn(batch, *recipe.streams[name].shape(recipe.seconds))
@@ -59,7 +61,7 @@ class Pair:
         forward = torch.no_grad()(lambda: denoiser.raw({name: x}, sigma, condition))
         return Peer(denoiser.network, lambda: trainer.step(clips), forward)
 
-    def _recipe(self, batch: int, folded: bool) -> TrainRecipe:
+    def _recipe(self, folded: bool) -> TrainRecipe:
         (name,) = self.streams
         network: dict[str, Any] = {"channels": self.channels, "blocks": 1}
         if folded:
@@ -73,7 +75,7 @@ class Pair:
                 "data": {"bounce": {}},
                 "streams": self.streams,
                 "network": network,
-                "training": {"batch": batch},
+                "training": {"batch": self.batch},
             }
         )
         assert isinstance(recipe, TrainRecipe)
@@ -91,6 +93,7 @@ PAIRS = (
         1.0,
         (144, 256, 352),
         (1, 4, 4),
+        2,
     ),
     Pair(
         "diffusers UNet2DModel",
@@ -101,6 +104,7 @@ PAIRS = (
         0.512,
         (96, 160, 240),
         (4, 4, 1),
+        8,
         256,
     ),
     Pair(
@@ -112,6 +116,7 @@ PAIRS = (
         1.0,
         (96, 160, 208),
         (1, 4, 4),
+        2,
     ),
     Pair(
         "audio-diffusion-pytorch UNetV0",
@@ -122,6 +127,7 @@ PAIRS = (
         0.512,
         (96, 176, 240),
         (4, 4, 1),
+        8,
         256,
     ),
 )

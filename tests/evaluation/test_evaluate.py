@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mediadiff.clip import Clip, Sound
@@ -17,6 +18,7 @@ from mediadiff.domains.frames import Frames
 from mediadiff.domains.stft import Stft
 from mediadiff.errors import UsageError
 from mediadiff.evaluation import evaluate as module
+from mediadiff.evaluation import real
 from mediadiff.evaluation.classifier import Settings
 from mediadiff.evaluation.evaluate import draw, evaluate, synchrony_of
 from mediadiff.evaluation.report import Evaluation, Section, recall_of_real
@@ -177,6 +179,20 @@ def test_without_a_test_split_a_fifth_stands_in_and_the_report_says_so(folder: P
         "t", tones(8, "made"), DataSettings(str(folder), "folder"), DOMAINS, SECONDS, ("low", "mid", "high")
     )
     assert "no test split" in found.notes[0] and only(found).columns["real test"].clips == 24
+
+
+def test_of_many_train_clips_some_are_drawn_and_the_report_says_so(folder: Path, monkeypatch) -> None:
+    data = DataSettings(str(folder), "folder", test={"last": 0.25})
+    everything = real.read_real(data, DOMAINS, SECONDS, tuple(PITCHES))
+    assert (len(everything.train), len(everything.test), everything.notes) == (90, 30, ())
+    monkeypatch.setattr(real, "MOST", 40)
+    few, again = (real.read_real(data, DOMAINS, SECONDS, tuple(PITCHES)) for _ in range(2))
+    assert (len(few.train), len(few.test)) == (40, 30)
+    assert few.notes == ("of 90 train clips 40 are looked at, for copies too",)
+    # By key: the same ones each time, of every label.
+    same = zip(few.train, again.train, strict=True)
+    assert all(np.array_equal(one.sound.samples, other.sound.samples) for one, other in same)
+    assert {clip.label for clip in few.train} == set(PITCHES)
 
 
 def test_pictures_are_measured_too(tmp_path: Path, cache: Path) -> None:
