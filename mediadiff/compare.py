@@ -118,7 +118,8 @@ def _parsed(text: str) -> tuple[str, Model, dict[str, Any]]:
     if found is None:
         raise UsageError("compare takes models, such as digits or digits:steps=2,sampler=unipc; got an empty name")
     changes: dict[str, Any] = {}
-    for part in (found[2] or "").split(",") if found[2] else ():
+    # Not at the commas inside {sound: 40, picture: 10}.
+    for part in re.split(r",(?![^{]*})", found[2]) if found[2] else ():
         name, equals, value = part.partition("=")
         read, wrong = read_value(value)
         if not equals or wrong:

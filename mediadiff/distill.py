@@ -31,9 +31,9 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     teacher = load(recipe.model)
     student = student_of(recipe, teacher.recipe)
     guided = {name: getattr(recipe, name) for name in ("guidance", "guidance_low", "guidance_high")}
-    guidance = teacher.sampling(**guided)
+    sampling = teacher.sampling(**guided)
     for name in ("autoguidance", "synchrony"):
-        if getattr(guidance, name) != 1:
+        if getattr(sampling, name) != 1:
             report({"event": "warning", "text": f"the teacher's {name} is left out: the student has its guidance only"})
     try:
         encoded = build.encode(student, report)
@@ -44,14 +44,15 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
             f"a student knows its teacher's labels ({', '.join(teacher.labels)}), and these data have "
             f"{', '.join(encoded.labels) or 'none'}: take the data of the teacher, or others with the same labels"
         )
-    trainer = new_trainer(recipe, student, teacher, guidance)
+    trainer = new_trainer(recipe, student, teacher, sampling)
     build.describe_network(trainer, encoded, report)
-    source = {"name": teacher.name, "sha256": teacher.sha256} | {name: getattr(guidance, name) for name in guided}
+    source = {"name": teacher.name, "sha256": teacher.sha256}
+    source |= {name: getattr(sampling, name) for name in (*guided, "sigma_min")}
     origin = {"teacher": source, "consistency": asdict(recipe.consistency)}
     return build.fit(trainer, student, encoded, out, resume, origin, report)
 
 
-def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, guidance: SamplingSettings) -> Trainer:
+def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sampling: SamplingSettings) -> Trainer:
     """A trainer whose denoiser starts as the teacher, in the teacher's scale."""
     from mediadiff.diffusion.consistency import Consistency
     from mediadiff.io.eight_bits import to_floats
@@ -65,7 +66,7 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, gui
     denoiser.bf16 = use_bf16(student.training.precision)
     drawn = {name: v for name in ("mean", "std", "mix") if (v := getattr(recipe.consistency, name)) is not None}
     levels = replace(student.diffusion, **drawn)
-    objective = Consistency(recipe.consistency, generator.denoiser, guidance)
+    objective = Consistency(recipe.consistency, generator.denoiser, sampling)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)
 
 

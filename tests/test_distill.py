@@ -89,6 +89,7 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     document = json.loads((out / "model.json").read_text())
     assert document["trained"]["teacher"] == {
         "name": "tiny", "sha256": source.sha256, "guidance": 2.0, "guidance_low": 0.0, "guidance_high": 10.0,
+        "sigma_min": 0.004,
     }  # fmt: skip
     assert document["trained"]["consistency"]["stages"] == 5 and set(document["sha256"]) == {"model"}
     before, after = load_tensors(teacher / "model.safetensors", source.sha256), weights(out)
@@ -144,8 +145,10 @@ def test_each_stream_of_a_student_may_have_its_own_last_level(tmp_path):
     assert student_of(recipe_of("both", sigma_min=low), own).sampling.sigma_min == low
     with pytest.raises(RecipeError, match=r"sampling\.sigma_min\.film"):
         student_of(recipe_of("both", sigma_min={"film": 40.0}), own)
-    with pytest.raises(RecipeError, match="sigma_min"):
+    with pytest.raises(RecipeError, match=r"sigma_min.sound: takes less than 80; got 80"):
         recipe_of("both", sigma_min={"sound": 80.0})
+    with pytest.raises(RecipeError, match="takes one level, or one of each stream; picture has none"):
+        student_of(recipe_of("both", sigma_min={"sound": 40.0}), own)
 
 
 def test_other_data_take_the_place_of_the_teachers(teacher):
@@ -208,6 +211,7 @@ def test_models_are_compared_at_equal_evaluations(unbroken, teacher, folder, mon
     for wrong, said in (
         (f"{teacher}:steps=0", "sampling.steps: takes at least 1"),
         (f"{teacher}:steps=2,x", "key=value"),
+        (f"{teacher}:sigma_min={{sound: 3, picture: 4}},steps=2", "sampling.sigma_min.picture: unknown; known: sound"),
     ):
         assert cli.main(["compare", wrong]) == 1
         assert said in capsys.readouterr().err

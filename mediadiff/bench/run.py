@@ -61,11 +61,11 @@ def bench(
 
 
 def subjects(part: str, recipes: Sequence[Path] | None) -> list[TrainRecipe]:
-    """What a part measures: `recipes`, or all shipped ones; where it renders, those of shipped students, too."""
+    """What a part measures: `recipes`, or all shipped ones; where it renders, those of all shipped models, too."""
     found = [subject.recipe(path) for path in (subject.training_recipes() if recipes is None else recipes)]
     known = {recipe.name for recipe in found}
-    students = shipped() if part == "render" and recipes is None else []
-    return found + [describe(name).recipe for name in students if name not in known]
+    models = shipped() if part == "render" and recipes is None else []
+    return found + [describe(name).recipe for name in models if name not in known]
 
 
 def alone(run: Callable[..., Found], *arguments: Any) -> Found:

@@ -27,8 +27,9 @@ class Consistency:
 
     settings: ConsistencySettings
     teacher: Denoise
-    guidance: SamplingSettings
-    """Of this the classifier-free guidance and its interval, where it is 1 the teacher is not run; and `sigma_min`."""
+    sampling: SamplingSettings
+    """The teacher's. Of this the classifier-free guidance, where it is 1 the teacher is not run, its interval, and
+    `sigma_min`."""
 
     def __call__(
         self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Any, progress: float
@@ -64,7 +65,7 @@ class Consistency:
         part = {n: kept(self.settings, level, progress) for n, level in t.items()}
         # Where the teacher's own sampling no longer asks, its network takes noise for detail, and the student would
         # learn to leave a grain: there the path's end is the answer.
-        part = {n: p * (p * t[n] >= self.guidance.sigma_min_of(n)) for n, p in part.items()}
+        part = {n: p * (p * t[n] >= self.sampling.sigma_min_of(n)) for n, p in part.items()}
         below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
         levels = {n: level * part[n] for n, level in t.items()}
         # In the first stage most of a batch may come down to level 0, where there is nothing to ask.
@@ -76,9 +77,9 @@ class Consistency:
 
         On average over the clips that may lie behind `x` this is where the guided teacher points.
         """
-        low, high = self.guidance.guidance_low, self.guidance.guidance_high
+        low, high = self.sampling.guidance_low, self.sampling.guidance_high
         push = {
-            n: (self.guidance.guidance_of(n) - 1) * ((level > 0) & (low <= level) & (level <= high))
+            n: (self.sampling.guidance_of(n) - 1) * ((level > 0) & (low <= level) & (level <= high))
             for n, level in t.items()
         }
         rows = torch.stack([p.any(1) for p in push.values()]).any(0).nonzero().flatten()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mediadiff.diffusion.denoiser import cells
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.diffusion.streams import Streams
 
@@ -17,7 +18,7 @@ Denoise = Callable[[Streams, Streams, Any], dict[str, Tensor]]
 def guided(
     denoise: Denoise, settings: SamplingSettings, weight: Mapping[str, Tensor], weak: Denoise | None = None
 ) -> Denoise:
-    """A denoiser that is guided inside the sigma interval of the settings.
+    """A denoiser that is guided where the noise level is inside the interval of the settings.
 
     `weight` is the classifier-free guidance of each stream (arXiv 2207.12598; 1 is none), `[B]`, or `[B, T]` where it
     changes along time; `weak` an early snapshot of the same model for autoguidance (arXiv 2406.02507, eq. 3). Synchrony
@@ -29,19 +30,20 @@ def guided(
 
     def run(x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
         strong = denoise(x, sigma, condition)
-        top = max(float(s.max()) for s in sigma.values())
-        if not settings.guidance_low <= top <= settings.guidance_high:
+        inside = {n: (settings.guidance_low <= s) & (s <= settings.guidance_high) & (s > 0) for n, s in sigma.items()}
+        if not any(bool(here.any()) for here in inside.values()):
             return strong
+        here = {n: cells(mask).float() for n, mask in inside.items()}
         out = strong
         if free:
             blind = denoise(x, sigma, condition.hidden(every))
-            out = {n: out[n] + by[n] * (strong[n] - blind[n]) for n in out}
+            out = {n: out[n] + here[n] * by[n] * (strong[n] - blind[n]) for n in out}
         if weak is not None and settings.autoguidance != 1:
             less = weak(x, sigma, condition)
-            out = {n: out[n] + (settings.autoguidance - 1) * (strong[n] - less[n]) for n in out}
+            out = {n: out[n] + here[n] * (settings.autoguidance - 1) * (strong[n] - less[n]) for n in out}
         if settings.synchrony != 1 and len(x) > 1:
             alone = {n: denoise({n: x[n]}, {n: sigma[n]}, condition)[n] for n in x}
-            out = {n: out[n] + (settings.synchrony - 1) * (strong[n] - alone[n]) for n in out}
+            out = {n: out[n] + here[n] * (settings.synchrony - 1) * (strong[n] - alone[n]) for n in out}
         return out
 
     return run

@@ -78,7 +78,7 @@ class SamplingSettings:
     steps: Annotated[int, Ge(1), Le(1000)] = 12
     """Steps of the sampler: evaluations of the network, twice as many less one for heun."""
     sigma_min: Lowest | dict[str, Lowest] = SIGMA_MIN
-    """The lowest noise level at which the network is asked, of all streams or of each by name; the rest of the way is
+    """The lowest noise level at which the network is asked, one for all streams or one for each; the rest of the way is
     taken at once. A stream with a higher one than another is made from what the other already shows."""
     guidance: Guidance | dict[str, Guidance] = 1.0
     """Classifier-free guidance, of all streams or of each by name: 1 is none, 0 ignores the condition."""
@@ -100,5 +100,5 @@ class SamplingSettings:
         return self.guidance.get(stream, 1.0) if isinstance(self.guidance, dict) else self.guidance
 
     def sigma_min_of(self, stream: str) -> float:
-        """The lowest noise level of a stream; `SIGMA_MIN` where the settings name other streams only."""
-        return self.sigma_min.get(stream, SIGMA_MIN) if isinstance(self.sigma_min, dict) else self.sigma_min
+        """The lowest noise level of a stream."""
+        return self.sigma_min[stream] if isinstance(self.sigma_min, dict) else self.sigma_min

@@ -69,8 +69,10 @@ def sample_task(
         levels |= {name: levels[name].masked_fill(mask, 0.0) for name, mask in known.items()}
         out = denoise(x, levels, condition)
         for name, strength in task.along.items():
-            # What may change less joins the walk later: until then it is the start, seen through noise.
-            waits = level_of(strength) < sigma[name] * 0.999
+            # What may change less joins the walk later, at its last level at the latest: until then it is the start,
+            # seen through noise.
+            joins = level_of(strength).clamp_min(float(walks[name][-1]))
+            waits = joins < sigma[name] * 0.999
             out[name] = torch.where(cells(waits), task.start[name], out[name])
         return out
 
@@ -81,9 +83,9 @@ def sample_task(
         start = {n: x * cells(task.along[n] < 1) for n, x in start.items()}
     elif task.strength == 1:
         start = {}
-    levels = {name: karras(steps, settings.sigma_min_of(name), top) for name in noise}
+    walks = {name: karras(steps, settings.sigma_min_of(name), top) for name in noise}
     given = {name: (cells(mask), values[name]) for name, mask in known.items()}
-    return sample(asked, noise, levels, settings.sampler, generators, start, given)
+    return sample(asked, noise, walks, settings.sampler, generators, start, given)
 
 
 def level_of(strength: Strength) -> Strength:
@@ -97,7 +99,7 @@ def steps_of(settings: SamplingSettings, strength: float) -> int:
     """The steps from the level of a strength, as far apart as those of a full walk; one at least."""
     # Of several walks the shortest: the others have so many steps too.
     lowest = settings.sigma_min.values() if isinstance(settings.sigma_min, dict) else [settings.sigma_min]
-    low, high = _place(max(lowest, default=SIGMA_MIN)), _place(SIGMA_MAX)
+    low, high = _place(max(lowest)), _place(SIGMA_MAX)
     # The part of the walk that is left; where it goes down to SIGMA_MIN, just the strength.
     part = strength - (1 - strength) * (low - _place(SIGMA_MIN)) / (high - low)
     return max(1, math.ceil(settings.steps * part))

@@ -39,9 +39,10 @@ class UNet(nn.Module):
         super().__init__()
         for count in settings.channels[-2 if settings.lookout else -1 :]:
             if count % (2 * settings.heads):
+                twice = 2 * settings.heads
                 raise UsageError(
-                    "where there is attention, channels are a multiple of twice the heads; "
-                    f"got {count} and {settings.heads}"
+                    f"network.channels: where there is attention, multiples of twice network.heads, {twice}; "
+                    f"got {count}: try {max(1, round(count / twice)) * twice}"
                 )
         for count in settings.channels:
             # As `norm` groups them.

@@ -29,7 +29,7 @@ class DistillRecipe(Recipe):
     model: Text
     """The teacher: a model's folder, or the name of a shipped model."""
     steps: Annotated[int, Ge(1), Le(16)] = 2
-    """Evaluations of the network for a clip: one, two or four."""
+    """Evaluations of the network for a clip; one, two or four are usual."""
     sigma_min: Lowest | dict[str, Lowest] = 3.0
     """The lowest noise level at which the student is asked, if it has more than one step; or of each stream by name."""
     guidance: Guidance | dict[str, Guidance] | None = None

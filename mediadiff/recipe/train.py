@@ -72,6 +72,13 @@ class TrainRecipe(Recipe):
             for name in named if isinstance(named, dict) else ():
                 if name not in recipe.streams:
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)
+        low = recipe.sampling.sigma_min
+        if isinstance(low, dict) and (left := [name for name in recipe.streams if name not in low]):
+            note(
+                document,
+                ("sampling", "sigma_min"),
+                f"takes one level, or one of each stream; {', '.join(left)} has none",
+            )
         check_warmup(document, recipe.training)
         check_interval(document, recipe.sampling)
         return replace(recipe, streams=found)

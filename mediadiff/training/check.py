@@ -45,7 +45,7 @@ def one_clip(batch: Batch) -> Batch:
 
 @torch.no_grad()
 def losses_by_level(trainer: Trainer, batches: list[Batch], levels: int = 16) -> tuple[list[float], list[float]]:
-    """`(sigmas, errors)`: the squared error of the network's target on these batches, at levels from low to high."""
+    """`(sigmas, errors)`: the squared error of the objective on these batches, at levels from low to high."""
     sigmas = torch.logspace(-2.0, 1.5, levels).tolist()
     errors = [
         sum(trainer.error_at(sigma, batch, key) for key, batch in enumerate(batches)) / len(batches) for sigma in sigmas

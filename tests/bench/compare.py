@@ -1,7 +1,8 @@
 """Training steps and predictions side by side with other libraries' networks: `make bench` runs it.
 
-In one process, on the same clip and batch, with as many weights and as many threads; all variants take turns, round
-after round, and medians count. Prints the table; `--write` puts it into README.md and adds a line to record.jsonl.
+In one process, on the same clip and batch, with about as many weights and as many threads; all variants take turns,
+round after round, and medians count. Prints the table; `--write` puts it into README.md and adds a line to
+record.jsonl.
 """
 
 from __future__ import annotations
@@ -116,12 +117,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only libraries with this in their name")
     parser.add_argument("--write", action="store_true", help="write README.md and record.jsonl")
     asked = parser.parse_args()
+    pairs = [pair for pair in PAIRS if asked.only in pair.name]
+    if not pairs:
+        parser.error(f"--only takes a part of one of: {', '.join(pair.name for pair in PAIRS)}; got {asked.only}")
+    if asked.write and len(pairs) < len(PAIRS):
+        parser.error("--write writes the whole table: leave --only out")
     torch.manual_seed(0)
     where, figures = machine(), []
-    for pair in PAIRS:
-        if asked.only in pair.name:
-            print(pair.name, flush=True)
-            figures.append(measure(replace(pair, batch=asked.batch or pair.batch), asked.rounds))
+    for pair in pairs:
+        print(pair.name, flush=True)
+        figures.append(measure(replace(pair, batch=asked.batch or pair.batch), asked.rounds))
     text = table(figures, where)
     print(text)
     if asked.write:

@@ -37,7 +37,7 @@ class Pair:
     seconds: float
     channels: tuple[int, ...]
     patch: tuple[int, int, int]
-    """As the shipped recipes fold their streams."""
+    """Points of a stream in one cell, as recipes/faces.yaml folds pictures and recipes/digits.yaml sound."""
     batch: int
     """Clips a step; of films so few that the others' networks find room in the memory of a small machine."""
     detail: int = 0
@@ -90,10 +90,10 @@ PAIRS = (
         peers.diffusers_unet_3d,
         (3, 16, 32, 32),
         PICTURE,
-        1.0,
-        (144, 256, 352),
-        (1, 4, 4),
-        2,
+        seconds=1.0,
+        channels=(144, 256, 352),
+        patch=(1, 4, 4),
+        batch=2,
     ),
     Pair(
         "diffusers UNet2DModel",
@@ -101,11 +101,11 @@ PAIRS = (
         peers.diffusers_unet_2d,
         (1, 128, 64),
         SOUND,
-        0.512,
-        (96, 160, 240),
-        (4, 4, 1),
-        8,
-        256,
+        seconds=0.512,
+        channels=(96, 160, 240),
+        patch=(4, 4, 1),
+        batch=8,
+        detail=256,
     ),
     Pair(
         "video-diffusion-pytorch Unet3D",
@@ -113,10 +113,10 @@ PAIRS = (
         peers.video_diffusion,
         (3, 16, 32, 32),
         PICTURE,
-        1.0,
-        (96, 160, 208),
-        (1, 4, 4),
-        2,
+        seconds=1.0,
+        channels=(96, 160, 208),
+        patch=(1, 4, 4),
+        batch=2,
     ),
     Pair(
         "audio-diffusion-pytorch UNetV0",
@@ -124,10 +124,10 @@ PAIRS = (
         peers.audio_diffusion,
         (1, SAMPLES),
         MEL,
-        0.512,
-        (96, 176, 240),
-        (4, 4, 1),
-        8,
-        256,
+        seconds=0.512,
+        channels=(96, 176, 240),
+        patch=(4, 4, 1),
+        batch=8,
+        detail=256,
     ),
 )

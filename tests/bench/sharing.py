@@ -74,6 +74,9 @@ def of_one(recipe: TrainRecipe, stream: str) -> TrainRecipe:
     document["streams"] = {stream: document["streams"][stream]}
     for name in OF_STREAMS:
         document["network"][name] = {n: v for n, v in document["network"][name].items() if n == stream}
+    for name, value in document["sampling"].items():
+        if isinstance(value, dict):
+            document["sampling"][name] = {n: v for n, v in value.items() if n == stream}
     alone = from_dict(document)
     assert isinstance(alone, TrainRecipe)
     return alone

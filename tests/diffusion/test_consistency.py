@@ -109,10 +109,10 @@ def test_below_the_teachers_last_level_the_end_of_the_path_is_the_answer(noisy):
         asked_at.update(levels)
         return below
 
-    loss = Consistency(settings, best, SamplingSettings(sigma_min=12.0))
+    loss = Consistency(settings, best, SamplingSettings(sigma_min={"a": 12.0, "b": 5.0}))
     target = loss.target(noted, clean, x, t, asked, 1.0)
     for n, level in r.items():
-        low = level < 12
+        low = level < {"a": 12, "b": 5}[n]
         assert low.any() and (~low).any()
         assert torch.equal(asked_at[n], level.masked_fill(low, 0))
         assert (target[n].transpose(1, 2)[low] == 0.25).all() and (target[n].transpose(1, 2)[~low] != 0.25).all()
@@ -146,7 +146,7 @@ def test_the_teacher_runs_only_for_clips_that_are_guided(noisy):
     ends = loss.ends(clean, x, t, asked)
     assert sizes == [1, 1]
     assert [float((ends["b"][i] - clean["b"][i]).abs().max()) > 0 for i in range(4)] == [False, False, True, False]
-    assert replace(loss, teacher=untouched, guidance=PLAIN).ends(clean, x, t, asked) is clean
+    assert replace(loss, teacher=untouched, sampling=PLAIN).ends(clean, x, t, asked) is clean
 
 
 def test_the_lower_level_rises_to_the_upper_one_over_the_stages():

@@ -141,6 +141,18 @@ def test_guidance_is_linear_per_clip_and_only_inside_its_interval():
     assert at(1.0, [1.0] * 3, autoguidance=3.0) == [4.0] * 3
 
 
+def test_each_stream_is_guided_by_its_own_level_and_not_where_it_is_known():
+    def denoise(x, sigma, condition):
+        return {n: torch.full_like(v, condition.value) for n, v in x.items()}
+
+    x = {n: torch.zeros(1, 1, 2, 1, 1) for n in "ab"}
+    sigma = {"a": torch.tensor([[40.0, 40.0]]), "b": torch.tensor([[10.0, 0.0]])}
+    weight = {n: torch.tensor([3.0]) for n in "ab"}
+    for high, a, b in [(20.0, [2.0, 2.0], [6.0, 2.0]), (50.0, [6.0, 6.0], [6.0, 2.0]), (5.0, [2.0, 2.0], [2.0, 2.0])]:
+        found = guided(denoise, SamplingSettings(guidance_high=high), weight)(x, sigma, Asked(2.0))
+        assert [found[n].flatten().tolist() for n in "ab"] == [a, b]
+
+
 def test_guidance_may_differ_by_stream_and_time_and_synchrony_tells_streams_apart():
     def denoise(x, sigma, condition):
         # Together the streams say more than alone, and what is asked for adds its value.

@@ -122,3 +122,16 @@ def test_a_stream_with_a_higher_end_is_made_from_what_the_others_show():
         _, seen = run(Task(start=start, strength=strength), settings=settings)
         assert len(seen) == steps
         assert all(float(seen[0][n][0, 0]) == pytest.approx(level_of(strength), rel=1e-4) for n in SHAPES)
+
+
+def test_strengths_along_time_change_what_lies_below_the_last_level_in_the_last_step():
+    settings = SamplingSettings(sampler="lcm", steps=2, sigma_min=6.0)
+    start = {n: torch.full((2, *shape), -1.0) for n, shape in SHAPES.items()}
+    along = {
+        "sound": torch.tensor([[0.9, 0.9, 0.3, 0.3, 0.0, 0.0]] * 2),
+        "picture": torch.tensor([[0.9, 0.3, 0.0]] * 2),
+    }
+    out, seen = run(Task(start=start, strength=0.9, along=along), settings=settings)
+    assert len(seen) == 2 and level_of(0.3) < 6.0
+    assert out["sound"][0, 0, :, 0, 0].tolist() == pytest.approx([2.0] * 4 + [-1.0] * 2)
+    assert out["picture"][0, 0, :, 0, 0].tolist() == pytest.approx([2.0, 2.0, -1.0])

@@ -127,7 +127,7 @@ def test_varying_takes_the_steps_of_the_walk_that_are_left():
         assert (levels.diff() < 0).all() and float(levels[0]) == pytest.approx(level_of(strength))
 
 
-@pytest.mark.parametrize("sampler", [*ORDERS, *RANDOM])
+@pytest.mark.parametrize("sampler", names())
 def test_streams_walk_side_by_side_each_along_its_own_levels(sampler):
     noise = {n: normal((1, 64), 0, n) for n in "ab"}
     levels = {"a": karras(6, 0.004, 80.0), "b": karras(6, 2.0, 80.0)}

@@ -96,7 +96,7 @@ def test_sizes_that_do_not_halve_are_refused_with_the_multiple():
         UNet({"sound": StreamShape(1, 36, 1, Fraction(125))}, SMALL)
     with pytest.raises(UsageError, match="multiples of 8; got 12"):
         network({"sound": SOUND})(*inputs({"sound": SOUND}, {"sound": 12}))
-    with pytest.raises(UsageError, match="twice the heads"):
+    with pytest.raises(UsageError, match="multiples of twice network.heads, .*: try"):
         UNet({"sound": SOUND}, NetworkSettings(channels=(8, 18), heads=4))
     with pytest.raises(UsageError, match="above 32, channels are multiples of 16; got 88: try 80"):
         UNet({"sound": SOUND}, NetworkSettings(channels=(8, 88), heads=2))
@@ -265,7 +265,7 @@ def test_a_lookout_sees_what_convolutions_cannot_reach():
 def test_a_lookout_takes_a_level_to_look_out_from():
     with pytest.raises(UsageError, match="stream picture: a lookout takes a level above the innermost"):
         network({"picture": PICTURE}, NetworkSettings(channels=(16,), heads=2, lookout={"picture": 1}))
-    with pytest.raises(UsageError, match="multiple of twice the heads; got 8 and 3"):
+    with pytest.raises(UsageError, match="multiples of twice network.heads, 6; got 8: try 6"):
         network({"picture": PICTURE}, NetworkSettings(channels=(8, 12), heads=3, lookout={"picture": 1}))
 
 
