@@ -139,6 +139,18 @@ def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     assert trainer.diffusion.mix == MixSettings(together=2.0, apart=3.0)
 
 
+def test_levels_of_a_schedule_have_no_mean_to_be_set(tmp_path):
+    model = tiny_model(tmp_path / "tiny", diffusion={"levels": "ddpm_cosine"})
+    for changes, refused in ({}, False), ({"mean": 1.0}, True), ({"std": 1.0}, True):
+        recipe = recipe_of(tmp_path / "tiny", consistency=changes)
+        asked = recipe, student_of(recipe, model.recipe), model, model.recipe.sampling
+        if refused:
+            with pytest.raises(UsageError, match="tiny learned at those of ddpm_cosine: leave them out"):
+                new_trainer(*asked)
+        else:
+            assert new_trainer(*asked).diffusion.levels == "ddpm_cosine"
+
+
 def test_each_stream_of_a_student_may_have_its_own_last_level(tmp_path):
     own = tiny_model(tmp_path / "both", streams=BOTH).recipe
     low = {"sound": 40.0, "picture": 10.0}
