@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from typing import Any
 
 from mediadiff.data.settings import DataSettings
@@ -19,8 +18,7 @@ def card(model: Model, weights: int, megabytes: float, kept: str) -> str:
     calls = [f"mediadiff render path/to/{name} --num 10 --out out/{name}"]
     if model.labels:
         calls.append(f"mediadiff render path/to/{name} --label {_word(model.labels[0])} --num 10 --out out/{name}")
-    mix = (model.trained.get("consistency") or {}).get("mix") or asdict(recipe.diffusion.mix)
-    if len(recipe.streams) > 1 and mix["across"] + mix["apart"] > 0:
+    if len(recipe.streams) > 1 and recipe.diffusion.mix.across + recipe.diffusion.mix.apart > 0:
         calls.append(f"mediadiff render path/to/{name} --given-video film.mp4 --out out/{name}")
         calls.append(f"mediadiff render path/to/{name} --given-audio sound.wav --out out/{name}")
     sampling = recipe.sampling

@@ -72,7 +72,7 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sam
             f"consistency.mean and consistency.std are of levels edm or flow, and {teacher.name} learned at those of "
             f"{student.diffusion.levels}: leave them out"
         )
-    drawn = {name: v for name in ("mean", "std", "mix") if (v := getattr(recipe.consistency, name)) is not None}
+    drawn = {name: v for name in ("mean", "std") if (v := getattr(recipe.consistency, name)) is not None}
     levels = replace(student.diffusion, **drawn)
     objective = Consistency(recipe.consistency, generator.denoiser, sampling)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)

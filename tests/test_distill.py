@@ -14,7 +14,6 @@ from mediadiff import build, cli
 from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
-from mediadiff.diffusion.settings import MixSettings
 from mediadiff.distill import distill, new_trainer, student_of
 from mediadiff.errors import RecipeError, UsageError
 from mediadiff.evaluation import evaluate as evaluation
@@ -134,9 +133,6 @@ def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     assert all(p.dtype == torch.float32 for p in trainer.optimizer.parameters)
     assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
     assert trainer.diffusion.mix == model.recipe.diffusion.mix
-    recipe = recipe_of(teacher, consistency={"mix": {"together": 2.0, "apart": 3.0}})
-    trainer = new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling)
-    assert trainer.diffusion.mix == MixSettings(together=2.0, apart=3.0)
 
 
 def test_levels_of_a_schedule_have_no_mean_to_be_set(tmp_path):

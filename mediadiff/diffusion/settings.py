@@ -66,8 +66,6 @@ class ConsistencySettings:
     """edm, flow: as in `diffusion`, the levels drawn in tuning; nothing: as the teacher was trained."""
     std: Annotated[float, Gt(0)] | None = None
     """The same."""
-    mix: MixSettings | None = None
-    """Which maps of noise tuning draws; nothing: as the teacher was trained."""
 
 
 @dataclass(frozen=True)
