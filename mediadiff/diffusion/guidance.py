@@ -31,7 +31,7 @@ def guided(
     def run(x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
         strong = denoise(x, sigma, condition)
         inside = {n: (settings.guidance_low <= s) & (s <= settings.guidance_high) & (s > 0) for n, s in sigma.items()}
-        if not any(bool(here.any()) for here in inside.values()):
+        if not any(bool(mask.any()) for mask in inside.values()):
             return strong
         here = {n: cells(mask).float() for n, mask in inside.items()}
         out = strong

@@ -53,8 +53,7 @@ def read_real(
         notes.append("the data has no test split, so the model may have seen what it is measured against")
     train_items = [i for i, item in enumerate(items) if item.split != "test"]
     if len(train_items) > MOST:
-        drawn = numpy_generator("train clips").permutation(train_items)[:MOST]
-        kept = {*drawn.tolist()}
+        kept = set(numpy_generator("train clips").permutation(train_items)[:MOST].tolist())
         items = [item for i, item in enumerate(items) if item.split == "test" or i in kept]
         notes.append(f"of {len(train_items)} train clips {MOST} are looked at, for copies too")
     train: list[Clip] = []

@@ -74,11 +74,8 @@ class TrainRecipe(Recipe):
                     note(document, (*section, name), unknown(name, recipe.streams), on_key=True)
         low = recipe.sampling.sigma_min
         if isinstance(low, dict) and (left := [name for name in recipe.streams if name not in low]):
-            note(
-                document,
-                ("sampling", "sigma_min"),
-                f"takes one level, or one of each stream; {', '.join(left)} has none",
-            )
+            said = f"takes one level, or one of each stream; {', '.join(left)} has none"
+            note(document, ("sampling", "sigma_min"), said)
         check_warmup(document, recipe.training)
         check_interval(document, recipe.sampling)
         return replace(recipe, streams=found)
