@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,18 @@ def media_data() -> Path:
     return folder.resolve()
 
 
-@pytest.fixture(autouse=True)
-def fixed_threads() -> Iterator[None]:
+def one_thread() -> None:
     """One thread in all tests that use torch: float results depend on the number."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fixed_threads_of_modules() -> None:
+    """For what a module's own fixtures make, which come before those of its tests."""
+    one_thread()
+
+
+@pytest.fixture(autouse=True)
+def fixed_threads() -> None:
+    one_thread()
