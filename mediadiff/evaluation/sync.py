@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.evaluation.views import picture_of, sound_of
+from mediadiff.io.files import cache_folder, one_at_a_time
 from mediadiff.rng import Key, numpy_generator
 
 STEP = 0.01
@@ -58,13 +60,11 @@ def av_align(clip: Clip) -> float | None:
 
 def onsets(sound: Sound) -> list[float]:
     """The seconds at which something begins in the sound, by librosa."""
-    from librosa.onset import onset_detect
-
     strength = onset_strength(sound)
     if not strength.any():
         return []
     rate = sound.sample_rate
-    found: list[float] = onset_detect(onset_envelope=strength, sr=rate, hop_length=_hop(rate), units="time").tolist()
+    found: list[float] = _detect()(onset_envelope=strength, sr=rate, hop_length=_hop(rate), units="time").tolist()
     return found
 
 
@@ -146,6 +146,20 @@ def matches(one: Sequence[float], other: Sequence[float], within: float) -> list
     # One pair more is worth more than any nearness.
     cost = np.where(apart <= within, apart, within * (1 + min(apart.shape)))
     return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(cost), strict=True) if apart[i, j] <= within]
+
+
+@cache
+def _detect() -> Callable[..., np.ndarray]:
+    """librosa's `onset_detect`, which numba has compiled, or taken from its cache.
+
+    By one process at a time: numba's cache mixes what two compile at once, and from then on every use of it crashes.
+    """
+    from librosa.onset import onset_detect
+
+    with one_at_a_time(cache_folder() / "onsets.lock"):
+        onset_detect(onset_envelope=np.arange(8.0, dtype=np.float32))
+    detect: Callable[..., np.ndarray] = onset_detect
+    return detect
 
 
 def _hop(sample_rate: int) -> int:

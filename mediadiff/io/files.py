@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -103,6 +104,17 @@ def cache_folder() -> Path:
     """Where what can be made again is kept: `$MEDIADIFF_CACHE`, or `mediadiff` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("MEDIADIFF_CACHE") or Path(home).expanduser() / "mediadiff")
+
+
+@contextmanager
+def one_at_a_time(path: str | Path) -> Iterator[None]:
+    """The block runs when no other process is in one with the same `path`, a file that is made and stays empty."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        # Given back when the file is closed, which a killed process does too.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def is_temporary(name: str) -> bool:

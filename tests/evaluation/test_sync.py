@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +91,29 @@ def test_real_clips_score_almost_all_and_shuffled_ones_little(
     assert real.in_place is not None and real.in_place >= 0.97 * real.matched
     assert wrong.matched < 0.42 * wrong.seen and wrong.alone > 0.5 * wrong.seen
     assert wrong.in_tune < 0.3 * wrong.matched
+
+
+@pytest.mark.slow
+def test_processes_that_look_for_onsets_first_at_once_harm_none_later(tmp_path: Path) -> None:
+    looks = """
+import numpy as np
+from mediadiff.clip import Sound
+from mediadiff.evaluation.sync import onsets
+
+hit = np.zeros((1, 16000), np.float32)
+hit[0, 8000:8400] = np.sin(np.arange(400) / 3)
+print([round(at, 1) for at in onsets(Sound(hit, 16000))])
+"""
+    new = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba"), "MEDIADIFF_CACHE": str(tmp_path / "cache")}
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", looks], env=new, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    first = [start() for _ in range(3)]
+    answers = [(process.communicate(), process.returncode) for process in first]
+    later = start()
+    answers.append((later.communicate(), later.returncode))
+    assert [(out, code) for (out, _), code in answers] == [(b"[0.5]\n", 0)] * 4, answers
 
 
 @pytest.mark.slow
