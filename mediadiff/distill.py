@@ -14,10 +14,17 @@ from mediadiff.recipe import DistillRecipe, TrainRecipe, from_dict
 from mediadiff.recipe.base import plain
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mediadiff.diffusion.guidance import Denoise
     from mediadiff.diffusion.settings import SamplingSettings
+    from mediadiff.diffusion.streams import Streams
+    from mediadiff.rendering.generator import Generator
     from mediadiff.training.step import Trainer
 
 Report = Callable[[dict[str, Any]], None]
+GUIDANCE = ("guidance", "guidance_low", "guidance_high", "autoguidance", "synchrony")
+"""What of its teacher's sampling a student has in it."""
 
 
 def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False, report: Report | None = None) -> Path:
@@ -30,11 +37,7 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     out, _ = build.place(recipe.name, out, resume)
     teacher = load(recipe.model)
     student = student_of(recipe, teacher.recipe)
-    guided = {name: getattr(recipe, name) for name in ("guidance", "guidance_low", "guidance_high")}
-    sampling = teacher.sampling(**guided)
-    for name in ("autoguidance", "synchrony"):
-        if getattr(sampling, name) != 1:
-            report({"event": "warning", "text": f"the teacher's {name} is left out: the student has its guidance only"})
+    sampling = teacher.sampling(**{name: getattr(recipe, name) for name in GUIDANCE})
     try:
         encoded = build.encode(student, report)
     except UsageError as error:
@@ -47,7 +50,7 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     trainer = new_trainer(recipe, student, teacher, sampling)
     build.describe_network(trainer, encoded, report)
     source = {"name": teacher.name, "sha256": teacher.sha256}
-    source |= {name: getattr(sampling, name) for name in (*guided, "sigma_min")}
+    source |= {name: getattr(sampling, name) for name in (*GUIDANCE, "sigma_min")}
     origin = {"teacher": source, "consistency": asdict(recipe.consistency)}
     return build.fit(trainer, student, encoded, out, resume, origin, report)
 
@@ -71,8 +74,25 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sam
             f"{student.diffusion.levels}: leave them out"
         )
     levels = replace(student.diffusion, **drawn)
-    objective = Consistency(recipe.consistency, generator.denoiser, sampling)
+    objective = Consistency(recipe.consistency, as_sampled(generator, sampling), sampling.sigma_min_of)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)
+
+
+def as_sampled(teacher: Generator, sampling: SamplingSettings) -> Denoise:
+    """The teacher's denoiser with the guidance of `sampling`, for batches of any size. UsageError if it has none."""
+    import torch
+
+    from mediadiff.diffusion.guidance import guided
+
+    if sampling.autoguidance != 1 and teacher.weak is None:
+        raise UsageError("the teacher has no early snapshot for autoguidance: leave autoguidance at 1")
+
+    def denoise(x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
+        count = len(next(iter(x.values())))
+        weight = {name: torch.full((count,), sampling.guidance_of(name)) for name in x}
+        return guided(teacher.denoiser, sampling, weight, teacher.weak)(x, sigma, condition)
+
+    return denoise
 
 
 def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:

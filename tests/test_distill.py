@@ -14,14 +14,16 @@ from mediadiff import build, cli
 from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
-from mediadiff.distill import distill, new_trainer, student_of
-from mediadiff.errors import RecipeError, UsageError
+from mediadiff.distill import as_sampled, distill, new_trainer, student_of
+from mediadiff.errors import RecipeError, TrainingError, UsageError
 from mediadiff.evaluation import evaluate as evaluation
 from mediadiff.evaluation.classifier import Settings
 from mediadiff.io.tensors import load_tensors
 from mediadiff.model import load
+from mediadiff.nn.condition import Condition
 from mediadiff.recipe import DistillRecipe, from_dict, json_schema, load_recipe
-from mediadiff.rng import numpy_generator
+from mediadiff.rng import normal, numpy_generator
+from mediadiff.training import course
 from tests.tiny import BOTH, tiny_model, tiny_recipe
 
 TRAINING = {"clips": 64, "batch": 8, "warmup": 8, "checkpoint": 32, "preview": 64, "learning_rate": 1e-3}
@@ -88,7 +90,7 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     document = json.loads((out / "model.json").read_text())
     assert document["trained"]["teacher"] == {
         "name": "tiny", "sha256": source.sha256, "guidance": 2.0, "guidance_low": 0.0, "guidance_high": 10.0,
-        "sigma_min": 0.004,
+        "autoguidance": 1.0, "synchrony": 1.0, "sigma_min": 0.004,
     }  # fmt: skip
     assert document["trained"]["consistency"]["stages"] == 5 and set(document["sha256"]) == {"model"}
     before, after = load_tensors(teacher / "model.safetensors", source.sha256), weights(out)
@@ -122,6 +124,24 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unbroken, teacher, tm
     distill(recipe_of(teacher), tmp_path / "run", resume=True)
     one, other = weights(tmp_path / "run"), weights(unbroken[0])
     assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_a_student_that_breaks_is_rolled_back_and_stopped(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "SPAN", 4)
+    whole = build._batch
+
+    def loud(encoded, recipe, step):
+        batch = whole(encoded, recipe, step)
+        if step >= 20:
+            batch.streams["sound"].mul_(1000)
+        return batch
+
+    monkeypatch.setattr(build, "_batch", loud)
+    events = []
+    with pytest.raises(TrainingError, match=r"the loss had risen from 0\.\d+ to .* also at half the learning rate"):
+        distill(recipe_of(teacher, training=TRAINING | {"clips": 4000}), tmp_path / "run", report=events.append)
+    (back,) = [e for e in events if e["event"] == "warning"]
+    assert "rolled back to" in back["text"] and back["clips"] <= 160
 
 
 def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
@@ -176,12 +196,31 @@ def test_what_a_teacher_cannot_teach_is_refused_or_said(teacher, folder, tmp_pat
         distill(recipe_of(teacher, data={"folder": str(tmp_path / "gone")}), tmp_path / "two")
     with pytest.raises(RecipeError, match="sampling.guidance.picture: unknown; known: sound"):
         distill(recipe_of(teacher, guidance={"picture": 2.0}), tmp_path / "three")
-    weak = tiny_model(tmp_path / "weak", snapshot=True, sampling={"autoguidance": 2.0})
-    events = []
-    changed = recipe_of(weak.folder, data={"folder": str(folder)}, training={**TRAINING, "clips": 8})
-    distill(changed, tmp_path / "four", report=events.append)
-    said = [e["text"] for e in events if e["event"] == "warning"]
-    assert said == ["the teacher's autoguidance is left out: the student has its guidance only"]
+    with pytest.raises(UsageError, match="no early snapshot for autoguidance: leave autoguidance at 1"):
+        distill(recipe_of(teacher, autoguidance=2.0), tmp_path / "four")
+    assert not (tmp_path / "four").exists()
+
+
+def test_a_teacher_teaches_as_it_is_sampled(tmp_path):
+    own = {"guidance": {"sound": 3.0}, "guidance_high": 10.0}
+    model = tiny_model(tmp_path / "both", BOTH, ("1", "2"), sampling=own)
+    teacher = model.generator
+    condition = Condition.of(torch.tensor([0, 1]), ["", ""], None)
+    x = {n: 5 * normal((2, *domain.shape(model.seconds)), n) for n, domain in teacher.domains.items()}
+    for sigma in (5.0, 20.0):
+        t = {n: torch.full((2, v.shape[2]), sigma) for n, v in x.items()}
+        strong, blind, alone = (
+            teacher.denoiser(x, t, condition),
+            teacher.denoiser(x, t, condition.hidden(torch.ones(2, dtype=torch.bool))),
+            {n: teacher.denoiser({n: x[n]}, {n: t[n]}, condition)[n] for n in x},
+        )
+        found = as_sampled(teacher, model.sampling(synchrony=2.5))(x, t, condition)
+        for n in x:
+            expected = strong[n]
+            if sigma <= 10:
+                expected = expected + 2.0 * (strong[n] - blind[n]) * (n == "sound") + 1.5 * (strong[n] - alone[n])
+            torch.testing.assert_close(found[n], expected)
+            assert not torch.allclose(strong[n], alone[n]) and not torch.allclose(strong[n], blind[n])
 
 
 def test_sound_and_picture_are_distilled_together_and_do_every_task(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from mediadiff.diffusion.denoiser import Denoiser, cells
 from mediadiff.diffusion.guidance import Denoise
-from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, SamplingSettings
+from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings
 from mediadiff.diffusion.streams import Streams
 
 SOFT = 1e-3
@@ -21,15 +22,17 @@ SOFT = 1e-3
 class Consistency:
     """The loss of a student: its answer at a level t against its own, held fixed, at a lower level r of the same path.
 
-    The path is straight, from the noisy clip to where the guided teacher would send it, so that the student has the
-    guidance in it and is sampled without. Every cell of a map of noise has a path of its own; what is given stays.
+    The path goes straight from the noisy clip to where the guided teacher sends it (arXiv 2303.01469, algorithm 2, with
+    Euler's step), so that the student has the guidance in it and is sampled without. The clean clip in its place is one
+    of many that may lie behind the noisy one: a student that is shown now one, now another learns to answer between.
+    Every cell of a map of noise has a path of its own; what is given stays.
     """
 
     settings: ConsistencySettings
     teacher: Denoise
-    sampling: SamplingSettings
-    """The teacher's. Of this the classifier-free guidance, where it is 1 the teacher is not run, its interval, and
-    `sigma_min`."""
+    """Guided as its clips are sampled."""
+    lowest: Callable[[str], float]
+    """The level of a stream below which the teacher is not asked in sampling."""
 
     def __call__(
         self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Any, progress: float
@@ -38,7 +41,7 @@ class Consistency:
         # A walk begins at SIGMA_MAX: what is drawn above it makes the answer there, which counts most, better.
         t = {n: s.clamp_max(SIGMA_MAX) for n, s in sigma.items()}
         x = {n: clean[n] + cells(t[n]) * noise[n] for n in clean}
-        target = self.target(denoiser, clean, x, t, condition, progress)
+        target = self.target(denoiser, x, t, condition, progress)
         total, errors = torch.zeros(()), {}
         for name, answer in denoiser(x, t, condition).items():
             noisy = t[name] > 0
@@ -54,44 +57,20 @@ class Consistency:
         return total, errors
 
     @torch.no_grad()
-    def target(
-        self, denoiser: Denoiser, clean: Streams, x: Streams, t: Streams, condition: Any, progress: float
-    ) -> Streams:
+    def target(self, denoiser: Denoiser, x: Streams, t: Streams, condition: Any, progress: float) -> Streams:
         """What the student answers at the lower levels of the paths through `x`.
 
         Their ends at level 0, and below the level where the teacher's sampling ends.
         """
-        ends = self.ends(clean, x, t, condition)
+        ends = self.teacher(x, t, condition)
         part = {n: kept(self.settings, level, progress) for n, level in t.items()}
         # Where the teacher's own sampling no longer asks, its network takes noise for detail, and the student would
         # learn to leave a grain: there the path's end is the answer.
-        part = {n: p * (p * t[n] >= self.sampling.sigma_min_of(n)) for n, p in part.items()}
+        part = {n: p * (p * t[n] >= self.lowest(n)) for n, p in part.items()}
         below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
         levels = {n: level * part[n] for n, level in t.items()}
         # In the first stage most of a batch may come down to level 0, where there is nothing to ask.
         return denoiser(below, levels, condition) if any(r.any() for r in levels.values()) else below
-
-    @torch.no_grad()
-    def ends(self, clean: Streams, x: Streams, t: Streams, condition: Any) -> Streams:
-        """The clean clips, moved by what guidance adds to the teacher's answer at `x`: `x0 + (w - 1) (D - D_blind)`.
-
-        On average over the clips that may lie behind `x` this is where the guided teacher points.
-        """
-        low, high = self.sampling.guidance_low, self.sampling.guidance_high
-        push = {
-            n: (self.sampling.guidance_of(n) - 1) * ((level > 0) & (low <= level) & (level <= high))
-            for n, level in t.items()
-        }
-        rows = torch.stack([p.any(1) for p in push.values()]).any(0).nonzero().flatten()
-        if not len(rows):
-            return clean
-        x, t = {n: v[rows] for n, v in x.items()}, {n: v[rows] for n, v in t.items()}
-        asked = condition.of_rows(rows)
-        strong = self.teacher(x, t, asked)
-        blind = self.teacher(x, t, asked.hidden(torch.ones(len(rows), dtype=torch.bool)))
-        return {
-            n: clean[n].index_add(0, rows, cells(push[n][rows]) * (strong[n] - blind[n]).to(clean[n])) for n in clean
-        }
 
 
 def kept(settings: ConsistencySettings, t: Tensor, progress: float) -> Tensor:

@@ -84,7 +84,7 @@ class SamplingSettings:
     """Guide only where sigma is above this ..."""
     guidance_high: Annotated[float, Gt(0)] = 1e9
     """... and below this."""
-    autoguidance: Annotated[float, Ge(0), Le(20)] = 1.0
+    autoguidance: Guidance = 1.0
     """Guidance by an early snapshot of the same training: 1 is none."""
     synchrony: Guidance = 1.0
     """Guidance towards what fits the other streams: away from what each stream would be alone; 1 is none."""

@@ -38,6 +38,10 @@ class DistillRecipe(Recipe):
     """Guide only where sigma is above this ..."""
     guidance_high: Annotated[float, Gt(0)] | None = None
     """... and below this; nothing: as the teacher's own sampling does."""
+    autoguidance: Guidance | None = None
+    """The teacher's guidance by its early snapshot, if it has one; nothing: that of its own sampling."""
+    synchrony: Guidance | None = None
+    """The teacher's guidance towards what fits the other streams; nothing: that of its own sampling."""
     consistency: ConsistencySettings = ConsistencySettings()
     """How the student is tuned."""
     training: TuningSettings = TuningSettings()

@@ -109,7 +109,7 @@ class Loop:
         self.skipped = 0
         if course.is_lost:
             # The last checkpoint may be of a training that was breaking already.
-            fault = f"after {clips} clips the loss had risen from {course.best:.3g} to {course.mean:.3g}"
+            fault = f"after {clips} clips the loss had risen {course}"
             self._roll_back(fault, back=1)
 
     def _roll_back(self, fault: str, back: int = 0) -> None:
@@ -122,7 +122,7 @@ class Loop:
         faults = checkpoint.load_last(self.checkpoints, trainer, back)
         trainer.slowdown, self.skipped = 0.5, 0
         # At the other rate it is another training.
-        trainer.course = Course()
+        trainer.course = Course(trainer.course.logarithmic)
         # A kill before the next checkpoint must not bring the full learning rate back.
         checkpoint.save(self.checkpoints, trainer)
         self.publish(trainer)

@@ -82,7 +82,7 @@ class Trainer:
         """What it took to come here, in all runs together."""
         self.slowdown = 1.0
         """Falls when training had to be rolled back."""
-        self.course = Course()
+        self.course = Course(objective is denoising)
 
     def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch after `key` clips, which key its noise too, and the mean squared error of each stream."""
@@ -143,9 +143,7 @@ class Trainer:
             bool(torch.isfinite(loss.detach()) and torch.isfinite(norm)),
         )
         if outcome.finite:
-            if self.objective is denoising:
-                # Other losses have no logarithm in them, by which a rise could be judged.
-                self.course.update(outcome.loss)
+            self.course.update(outcome.loss)
             self.optimizer.step(learning_rate(self.settings, self.clips) * self.slowdown)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
         self.optimizer.clear()

@@ -13,14 +13,13 @@ from mediadiff.diffusion.consistency import Consistency, kept
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import karras
-from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, DiffusionSettings, SamplingSettings
+from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, DiffusionSettings
 from mediadiff.diffusion.streams import Standard
 from mediadiff.rng import generator, normal
 from mediadiff.training.settings import TuningSettings
 from mediadiff.training.step import Trainer
 
 STD = 0.7
-PLAIN = SamplingSettings()
 
 
 @dataclass
@@ -57,8 +56,19 @@ def exact(scale=1.0):
     return run
 
 
-def untouched(x, sigma, condition):
-    raise AssertionError("where nothing is guided, the teacher is not run")
+def guided_by(weight):
+    """The exact denoiser, guided: `blind + weight (strong - blind)`."""
+
+    def run(x, sigma, asked):
+        strong, blind = best(x, sigma, asked), best(x, sigma, Asked(0 * asked.mean))
+        return {n: torch.lerp(blind[n], strong[n], weight) for n in x}
+
+    return run
+
+
+def everywhere(stream):
+    """A teacher that is asked at every level."""
+    return 0.0
 
 
 @pytest.fixture
@@ -74,14 +84,11 @@ def noisy():
 
 
 def gaps(loss, function, x, t, asked):
-    """How far the answers at both ends of the path are apart in the last stages, on average over what may lie behind.
-
-    All is linear, so that the clean clips may be replaced by their mean.
-    """
-    clean, found = best(x, t, asked), []
+    """How far the answers at both ends of the path are apart in the last stages."""
+    found = []
     for stages in (6, 7):
         at = replace(loss, settings=ConsistencySettings(stages, 2.0))
-        target = at.target(function, clean, x, t, asked, 1.0)
+        target = at.target(function, x, t, asked, 1.0)
         answer = function(x, t, asked)
         found.append(max(float((answer[n] - target[n]).abs().max()) for n in x))
     return found
@@ -89,7 +96,7 @@ def gaps(loss, function, x, t, asked):
 
 @pytest.mark.parametrize("weight", [1.0, 2.5])
 def test_the_exact_function_agrees_with_itself_to_second_order_and_no_other_does(noisy, weight):
-    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance=weight))
+    loss = Consistency(ConsistencySettings(), guided_by(weight), everywhere)
     # Guided by w, Gaussian data of mean m have the mean w m.
     right = gaps(loss, exact(weight), *noisy)
     assert right[0] / right[1] == pytest.approx(4, rel=0.1) and right[1] < 0.05
@@ -98,55 +105,39 @@ def test_the_exact_function_agrees_with_itself_to_second_order_and_no_other_does
         assert wrong[0] / wrong[1] == pytest.approx(2, rel=0.15) and wrong[1] > 4 * right[1]
 
 
-def test_below_the_teachers_last_level_the_end_of_the_path_is_the_answer(noisy):
+def test_the_lower_end_of_a_path_lies_on_the_way_to_the_teachers_answer(noisy):
     x, t, asked = noisy
-    clean = {n: torch.full_like(v, 0.25) for n, v in x.items()}
-    settings = ConsistencySettings(6, 2.0)
+    settings, seen = ConsistencySettings(6, 2.0), {}
+
+    def noted(below, levels, condition):
+        seen.update(below)
+        assert all(torch.equal(levels[n], t[n] * kept(settings, t[n], 1.0)) for n in t)
+        return below
+
+    Consistency(settings, best, everywhere).target(noted, x, t, asked, 1.0)
+    for n, answer in best(x, t, asked).items():
+        part = kept(settings, t[n], 1.0)[:, None, :, None, None]
+        torch.testing.assert_close(seen[n], answer + part * (x[n] - answer))
+
+
+def test_below_the_teachers_last_level_its_answer_is_the_students(noisy):
+    x, t, asked = noisy
+    settings, lowest = ConsistencySettings(6, 2.0), {"a": 12.0, "b": 5.0}
     r = {n: level * kept(settings, level, 1.0) for n, level in t.items()}
     asked_at = {}
 
     def noted(below, levels, condition):
         asked_at.update(levels)
-        return below
+        return {n: v + 1 for n, v in below.items()}
 
-    loss = Consistency(settings, best, SamplingSettings(sigma_min={"a": 12.0, "b": 5.0}))
-    target = loss.target(noted, clean, x, t, asked, 1.0)
+    target = Consistency(settings, best, lowest.__getitem__).target(noted, x, t, asked, 1.0)
     for n, level in r.items():
-        low = level < {"a": 12, "b": 5}[n]
+        low = level < lowest[n]
         assert low.any() and (~low).any()
         assert torch.equal(asked_at[n], level.masked_fill(low, 0))
-        assert (target[n].transpose(1, 2)[low] == 0.25).all() and (target[n].transpose(1, 2)[~low] != 0.25).all()
-
-
-def test_guidance_moves_the_end_of_the_path_by_what_the_teacher_says(noisy):
-    x, t, asked = noisy
-    t["a"][1, 2], t["b"][1] = 40.0, 50.0
-    clean = {n: torch.full_like(v, 0.25) for n, v in x.items()}
-    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance={"a": 3.0, "b": 2.0}, guidance_high=32.5))
-    ends = loss.ends(clean, x, t, asked)
-    strong, blind = best(x, t, asked), best(x, t, Asked(0 * asked.mean))
-    inside = (t["a"] <= 32.5)[:, None, :, None, None]
-    expected = torch.where(inside, 0.25 + 2 * (strong["a"] - blind["a"]), 0.25)
-    torch.testing.assert_close(ends["a"], expected)
-    torch.testing.assert_close(ends["b"][0], 0.25 + (strong["b"] - blind["b"])[0])
-    assert torch.equal(ends["b"][1], clean["b"][1])
-
-
-def test_the_teacher_runs_only_for_clips_that_are_guided(noisy):
-    x, t, asked = noisy
-    t = {n: torch.full_like(level, 20.0) for n, level in t.items()}
-    t["b"][2] = 5.0
-    clean, sizes = best(x, t, asked), []
-
-    def teacher(x, sigma, condition):
-        sizes.append(len(condition.mean))
-        return best(x, sigma, condition)
-
-    loss = Consistency(ConsistencySettings(), teacher, SamplingSettings(guidance=2.0, guidance_high=10.0))
-    ends = loss.ends(clean, x, t, asked)
-    assert sizes == [1, 1]
-    assert [float((ends["b"][i] - clean["b"][i]).abs().max()) > 0 for i in range(4)] == [False, False, True, False]
-    assert replace(loss, teacher=untouched, sampling=PLAIN).ends(clean, x, t, asked) is clean
+        answer = best(x, t, asked)[n].transpose(1, 2)
+        assert torch.equal(target[n].transpose(1, 2)[low], answer[low] + 1)
+        assert not torch.isclose(target[n].transpose(1, 2)[~low], answer[~low] + 1).all()
 
 
 def test_the_lower_level_rises_to_the_upper_one_over_the_stages():
@@ -178,10 +169,14 @@ def test_what_is_given_stays_given_and_weighs_nothing():
     sigma["a"][:, 1] = 0
     sigma["a"][2] = 0
     denoiser, asked = Denoiser(Known(), {}), Asked(torch.ones(3))
-    loss = Consistency(ConsistencySettings(), best, SamplingSettings(guidance=4.0))
+
+    def teacher(x, sigma, condition):
+        return {n: torch.where(sigma[n][:, None, :, None, None] == 0, x[n], 0.5 * v) for n, v in x.items()}
+
+    loss = Consistency(ConsistencySettings(), teacher, everywhere)
     x = {"a": clean["a"] + sigma["a"][:, None, :, None, None] * noise["a"]}
     for progress in (0.0, 1.0):
-        target = loss.target(denoiser, clean, x, sigma, asked, progress)["a"]
+        target = loss.target(denoiser, x, sigma, asked, progress)["a"]
         assert torch.equal(target[:, :, 1], clean["a"][:, :, 1]) and torch.equal(target[2], clean["a"][2])
     total, errors = loss(denoiser, clean, noise, sigma, asked, 0.5)
     total.backward()
@@ -201,7 +196,10 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
         seen.append(float(sigma["a"].max()))
         return {"a": torch.full_like(x["a"], 0.4)}
 
-    loss = Consistency(ConsistencySettings(), untouched, PLAIN)
+    def teacher(x, sigma, condition):
+        return {"a": torch.full_like(x["a"], 0.4)}
+
+    loss = Consistency(ConsistencySettings(), teacher, everywhere)
     total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), 0.9)
     assert float(total) == 0 and float(errors["a"].max()) == 0
     assert sorted(seen) == pytest.approx([80 * (1 - 1 / 32), 80.0])
@@ -233,7 +231,7 @@ def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
         denoiser = Denoiser(Perceptron(), {"a": torch.nn.Identity()})
     settings = TuningSettings(clips=128 * 700, batch=128, learning_rate=1e-2, warmup=0, average=128 * 50, drop=0.0)
     levels = DiffusionSettings(mean=0.5, std=1.7)
-    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, PLAIN)
+    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, everywhere)
     trainer = Trainer(denoiser, {"a": Standard(0.0, 1.0)}, {}, settings, levels, objective)
     nothing = {"labels": torch.full((128,), -1), "captions": [""] * 128, "scalars": {}, "names": [""] * 128}
     for step in range(700):

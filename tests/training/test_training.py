@@ -282,6 +282,17 @@ def test_a_course_is_lost_where_the_loss_rises_and_stays():
     assert found.is_lost
 
 
+def test_of_a_loss_without_a_logarithm_a_tenfold_rise_is_lost():
+    found = course.Course(logarithmic=False)
+    for loss in [0.1] * 200 + [0.7] * 600:
+        found.update(loss)
+        assert not found.is_lost
+    assert str(course.Course(False, 1, 0.0, -1.0)) == "from 0.1 to 1"
+    for _ in range(5 * course.SPAN):
+        found.update(3.0)
+    assert found.is_lost
+
+
 def test_the_check_tells_a_training_that_learns_from_one_that_cannot(folder):
     def part(**training):
         recipe = tiny_recipe(folder=folder, training=training)
