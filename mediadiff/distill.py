@@ -67,8 +67,8 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sam
     # Not those of the generator, which it may have rounded to compute with them.
     denoiser.load_state_dict(to_floats(teacher.tensors()))
     denoiser.bf16 = use_bf16(student.training.precision)
-    drawn = {name: v for name in ("mean", "std") if (v := getattr(recipe.consistency, name)) is not None}
-    if drawn and student.diffusion.levels.startswith("ddpm"):
+    drawn = {n: v for n in ("mean", "std", "mix") if (v := getattr(recipe.consistency, n)) is not None}
+    if {"mean", "std"} & drawn.keys() and student.diffusion.levels.startswith("ddpm"):
         raise UsageError(
             f"consistency.mean and consistency.std are of levels edm or flow, and {teacher.name} learned at those of "
             f"{student.diffusion.levels}: leave them out"

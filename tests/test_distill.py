@@ -14,6 +14,7 @@ from mediadiff import build, cli
 from mediadiff.card import card
 from mediadiff.clip import Clip
 from mediadiff.data.settings import BounceSettings
+from mediadiff.diffusion.settings import MixSettings
 from mediadiff.distill import as_sampled, distill, new_trainer, student_of
 from mediadiff.errors import RecipeError, TrainingError, UsageError
 from mediadiff.evaluation import evaluate as evaluation
@@ -146,13 +147,16 @@ def test_a_student_that_breaks_is_rolled_back_and_stopped(teacher, tmp_path, mon
 
 def test_a_student_starts_as_its_teacher_and_learns_at_its_own_levels(teacher):
     model = load(teacher)
-    recipe = recipe_of(teacher, consistency={"mean": -1.0})
+    mix = {"together": 2.0, "apart": 3.0}
+    recipe = recipe_of(teacher, consistency={"mean": -1.0, "mix": mix})
     trainer = new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling)
     own = model.generator.denoiser.state_dict()
     assert all(torch.equal(value, own[n].float()) for n, value in trainer.denoiser.state_dict().items())
     assert all(p.dtype == torch.float32 for p in trainer.optimizer.parameters)
     assert (trainer.diffusion.mean, trainer.diffusion.std) == (-1.0, model.recipe.diffusion.std)
-    assert trainer.diffusion.mix == model.recipe.diffusion.mix
+    assert trainer.diffusion.mix == MixSettings(**mix) != model.recipe.diffusion.mix
+    plain = new_trainer(recipe_of(teacher), student_of(recipe, model.recipe), model, model.recipe.sampling)
+    assert plain.diffusion == model.recipe.diffusion
 
 
 def test_levels_of_a_schedule_have_no_mean_to_be_set(tmp_path):

@@ -66,6 +66,8 @@ class ConsistencySettings:
     """edm, flow: as in `diffusion`, the levels drawn in tuning; nothing: as the teacher was trained."""
     std: Annotated[float, Gt(0)] | None = None
     """The same."""
+    mix: MixSettings | None = None
+    """The same of the maps of noise: what is asked of a few evaluations is not what many are asked for."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -31,6 +29,7 @@ from mediadiff.evaluation.sync import (
     shuffled,
 )
 from mediadiff.evaluation.tones import Tone, tones
+from mediadiff.io.files import one_at_a_time
 
 SETTINGS = BounceSettings(balls=3)
 RATE = Fraction(12)
@@ -93,27 +92,20 @@ def test_real_clips_score_almost_all_and_shuffled_ones_little(
     assert wrong.in_tune < 0.3 * wrong.matched
 
 
-@pytest.mark.slow
-def test_processes_that_look_for_onsets_first_at_once_harm_none_later(tmp_path: Path) -> None:
-    looks = """
-import numpy as np
-from mediadiff.clip import Sound
-from mediadiff.evaluation.sync import onsets
-
-hit = np.zeros((1, 16000), np.float32)
-hit[0, 8000:8400] = np.sin(np.arange(400) / 3)
-print([round(at, 1) for at in onsets(Sound(hit, 16000))])
-"""
-    new = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba"), "MEDIADIFF_CACHE": str(tmp_path / "cache")}
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", looks], env=new, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    first = [start() for _ in range(3)]
-    answers = [(process.communicate(), process.returncode) for process in first]
-    later = start()
-    answers.append((later.communicate(), later.returncode))
-    assert [(out, code) for (out, _), code in answers] == [(b"[0.5]\n", 0)] * 4, answers
+def test_onsets_wait_for_a_process_that_compiles_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path))
+    hit = np.zeros((1, 16000), np.float32)
+    hit[0, 8000:8400] = np.sin(np.arange(400) / 3)
+    onsets(Sound(hit, 16000))
+    sync._detect.cache_clear()
+    found: list[float] = []
+    waits = threading.Thread(target=lambda: found.extend(onsets(Sound(hit, 16000))))
+    with one_at_a_time(tmp_path / "onsets.lock"):
+        waits.start()
+        waits.join(1.0)
+        assert waits.is_alive() and not found
+    waits.join(30.0)
+    assert found == pytest.approx([0.5], abs=0.03)
 
 
 @pytest.mark.slow
