@@ -57,9 +57,9 @@ class DiffusionSettings:
 class ConsistencySettings:
     """How a trained model is tuned to a student of a few steps: to answer alike at two levels of one path."""
 
-    stages: Annotated[int, Ge(1), Le(20)] = 5
+    stages: Annotated[int, Ge(1), Le(20)] = 1
     """Stages of the tuning, equally long; from one to the next the two levels come closer."""
-    q: Annotated[float, Gt(1)] = 2.0
+    q: Annotated[float, Gt(1)] = 5.0
     """In the last of n stages the levels lie apart by one part in q^n; below 1/64 bfloat16 cannot tell the answers
     apart, see `training.precision`."""
     mean: float | None = None
