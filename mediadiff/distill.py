@@ -58,7 +58,6 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
 def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sampling: SamplingSettings) -> Trainer:
     """A trainer whose denoiser starts as the teacher, in the teacher's scale."""
     from mediadiff.diffusion.consistency import Consistency
-    from mediadiff.diffusion.tasks import walks
     from mediadiff.io.eight_bits import to_floats
     from mediadiff.nn.precision import use_bf16
     from mediadiff.training.step import Trainer
@@ -75,9 +74,7 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sam
             f"{student.diffusion.levels}: leave them out"
         )
     levels = replace(student.diffusion, **drawn)
-    lowest = {name: sampling.sigma_min_of(name) for name in student.streams}
-    asked = walks(student.sampling, student.streams)
-    objective = Consistency(recipe.consistency, as_sampled(generator, sampling), lowest, asked)
+    objective = Consistency(recipe.consistency, as_sampled(generator, sampling), sampling.sigma_min_of)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)
 
 
@@ -102,7 +99,7 @@ def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:
     """The student's own recipe: its teacher's, but for what `recipe` says. RecipeError where they do not fit."""
     document = teacher.to_dict()
     same = {name: document["sampling"][name] for name in ("batch", "threads")}
-    few = {"sampler": "euler", "steps": recipe.steps, "sigma_min": recipe.sigma_min, "guidance": 1.0}
+    few = {"sampler": "lcm", "steps": recipe.steps, "sigma_min": recipe.sigma_min, "guidance": 1.0}
     # Another folder takes the place of generated clips, and the other way round.
     if recipe.data.get("folder"):
         document["data"] |= {"bounce": None}

@@ -86,7 +86,7 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     model, source = load(out), load(teacher)
     assert (model.name, model.labels, model.standards) == ("quick", source.labels, source.standards)
     own = model.recipe.sampling
-    assert (own.sampler, own.steps, own.sigma_min, own.guidance, own.batch) == ("euler", 2, 3.0, 1.0, 4)
+    assert (own.sampler, own.steps, own.sigma_min, own.guidance, own.batch) == ("lcm", 2, 3.0, 1.0, 4)
     assert (model.recipe.network, model.recipe.diffusion) == (source.recipe.network, source.recipe.diffusion)
     document = json.loads((out / "model.json").read_text())
     assert document["trained"]["teacher"] == {
@@ -253,14 +253,12 @@ def test_models_are_compared_at_equal_evaluations(unbroken, teacher, folder, mon
     assert [one["asked"] for one in found["rivals"]] == asked
     # Guided below 10: unipc's second step, and the last two of three.
     assert [one["evaluations"] for one in found["rivals"]] == [2, 3, 5]
-    assert [one["sampling"]["sampler"] for one in found["rivals"]] == ["euler", "unipc", "dpmpp_2m"]
+    assert [one["sampling"]["sampler"] for one in found["rivals"]] == ["lcm", "unipc", "dpmpp_2m"]
     assert all(one["seconds_per_clip"] > 0 and one["evaluation"]["rendered"] == 6 for one in found["rivals"])
     assert cli.main(["compare", asked[0], *how]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["sound", "clips", "recognised", "precision", "recall", "discrepancy"] in lines
-    assert any(line[:2] == [asked[0], "euler"] for line in lines) and any(
-        line[:2] == ["real", "test"] for line in lines
-    )
+    assert any(line[:2] == [asked[0], "lcm"] for line in lines) and any(line[:2] == ["real", "test"] for line in lines)
     for wrong, said in (
         (f"{teacher}:steps=0", "sampling.steps: takes at least 1"),
         (f"{teacher}:steps=2,x", "key=value"),

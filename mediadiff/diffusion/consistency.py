@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,41 +20,35 @@ SOFT = 1e-3
 
 @dataclass(frozen=True)
 class Consistency:
-    """The loss of a student: from a level t it is to land where it does, held fixed, from a lower level r of its path.
+    """The loss of a student: its answer at a level t against its own, held fixed, at a lower level r of the same path.
 
     The path goes straight from the noisy clip to where the guided teacher sends it (arXiv 2303.01469, algorithm 2, with
     Euler's step), so that the student has the guidance in it and is sampled without. The clean clip in its place is one
     of many that may lie behind the noisy one: a student that is shown now one, now another learns to answer between.
-
-    It lands at the next level at which it is asked in sampling, and at clean data from the last (arXiv 2403.06807):
-    what is decided below that level is left to the evaluation there. Every cell of a map of noise has a path of its
-    own; what is given stays.
+    Every cell of a map of noise has a path of its own; what is given stays.
     """
 
     settings: ConsistencySettings
     teacher: Denoise
     """Guided as its clips are sampled."""
-    lowest: Mapping[str, float]
-    """The level of each stream below which the teacher is not asked in sampling."""
-    walks: Mapping[str, Tensor]
-    """The levels of each stream at which the student is asked in sampling, `[steps]`."""
+    lowest: Callable[[str], float]
+    """The level of a stream below which the teacher is not asked in sampling."""
 
     def __call__(
         self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Any, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and the squared distance of the two landings per clip, `[B]` for each stream."""
+        """The loss, and the squared distance of the two answers per clip, `[B]` for each stream."""
         # A walk begins at SIGMA_MAX: what is drawn above it makes the answer there, which counts most, better.
         t = {n: s.clamp_max(SIGMA_MAX) for n, s in sigma.items()}
         x = {n: clean[n] + cells(t[n]) * noise[n] for n in clean}
         target = self.target(denoiser, x, t, condition, progress)
-        landings = self.landed(denoiser, x, t, self.ahead(t), condition)
         total, errors = torch.zeros(()), {}
-        for name, landing in landings.items():
+        for name, answer in denoiser(x, t, condition).items():
             noisy = t[name] > 0
             count = noisy.sum(1).clamp_min(1)
             # 1 / t^2 + 1 / sigma_data^2, for data of unit variance: what the network's output is scaled by, undone.
             weight = 1 + t[name].masked_fill(~noisy, 1.0) ** -2
-            error = (landing - target[name]).square().mean(dim=(1, 3, 4)) * noisy
+            error = (answer - target[name]).square().mean(dim=(1, 3, 4)) * noisy
             weighed = (weight**2 * error).sum(1) / count
             # By clip, so that one far off does not outweigh the others; from the root the paper takes.
             distance = (weighed + SOFT**2).sqrt() - SOFT
@@ -64,36 +58,19 @@ class Consistency:
 
     @torch.no_grad()
     def target(self, denoiser: Denoiser, x: Streams, t: Streams, condition: Any, progress: float) -> Streams:
-        """Where the student lands from the lower levels of the paths through `x`."""
-        ends, ahead = self.teacher(x, t, condition), self.ahead(t)
+        """What the student answers at the lower levels of the paths through `x`.
+
+        Their ends at level 0, and below the level where the teacher's sampling ends.
+        """
+        ends = self.teacher(x, t, condition)
         part = {n: kept(self.settings, level, progress) for n, level in t.items()}
         # Where the teacher's own sampling no longer asks, its network takes noise for detail, and the student would
         # learn to leave a grain: there the path's end is the answer.
-        part = {n: p * (p * t[n] >= self.lowest[n]) for n, p in part.items()}
-        r = {n: torch.maximum(t[n] * p, ahead[n]) for n, p in part.items()}
-        below = {n: torch.lerp(ends[n], x[n], cells(_part(r[n], t[n]))) for n in x}
-        return self.landed(denoiser, below, r, ahead, condition)
-
-    def landed(self, denoiser: Denoiser, x: Streams, t: Streams, ahead: Streams, condition: Any) -> dict[str, Tensor]:
-        """`x` of levels `t` taken to the levels `ahead` by the student's answer; where it is there already, itself."""
+        part = {n: p * (p * t[n] >= self.lowest(n)) for n, p in part.items()}
+        below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
+        levels = {n: level * part[n] for n, level in t.items()}
         # In the first stage most of a batch may come down to level 0, where there is nothing to ask.
-        if not any((t[n] > ahead[n]).any() for n in t):
-            return dict(x)
-        answers = denoiser(x, t, condition)
-        return {n: torch.lerp(answers[n], x[n], cells(_part(ahead[n], t[n]))) for n in x}
-
-    def ahead(self, t: Streams) -> dict[str, Tensor]:
-        """The highest level of each stream's walk that lies below `t`, and 0 below all of them."""
-        found = {}
-        for name, level in t.items():
-            below = self.walks[name].to(level) * (self.walks[name].to(level) < level[..., None])
-            found[name] = below.amax(-1)
-        return found
-
-
-def _part(lower: Tensor, upper: Tensor) -> Tensor:
-    """`lower / upper`, and 1 where both are 0."""
-    return torch.where(lower == upper, 1.0, lower / upper)
+        return denoiser(below, levels, condition) if any(r.any() for r in levels.values()) else below
 
 
 def kept(settings: ConsistencySettings, t: Tensor, progress: float) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -71,7 +71,7 @@ def sample_task(
         for name, strength in task.along.items():
             # What may change less joins the walk later, at its last level at the latest: until then it is the start,
             # seen through noise.
-            joins = level_of(strength).clamp_min(float(walk[name][-1]))
+            joins = level_of(strength).clamp_min(float(walks[name][-1]))
             waits = joins < sigma[name] * 0.999
             out[name] = torch.where(cells(waits), task.start[name], out[name])
         return out
@@ -83,16 +83,9 @@ def sample_task(
         start = {n: x * cells(task.along[n] < 1) for n, x in start.items()}
     elif task.strength == 1:
         start = {}
-    walk = walks(settings, noise, steps, top)
+    walks = {name: karras(steps, settings.sigma_min_of(name), top) for name in noise}
     given = {name: (cells(mask), values[name]) for name, mask in known.items()}
-    return sample(asked, noise, walk, settings.sampler, generators, start, given)
-
-
-def walks(
-    settings: SamplingSettings, streams: Iterable[str], steps: int | None = None, top: float = SIGMA_MAX
-) -> dict[str, Tensor]:
-    """The falling noise levels at which each stream is asked, `[steps]`, as many as the settings say unless told."""
-    return {name: karras(steps or settings.steps, settings.sigma_min_of(name), top) for name in streams}
+    return sample(asked, noise, walks, settings.sampler, generators, start, given)
 
 
 def level_of(strength: Strength) -> Strength:

@@ -66,26 +66,9 @@ def guided_by(weight):
     return run
 
 
-def loss_of(teacher, settings=None, lowest=0.0, walk=(80.0,)):
-    """The loss where both streams are asked at the levels of `walk`, and the teacher down to `lowest`."""
-    levels = torch.tensor(walk, dtype=torch.float64)
-    return Consistency(
-        settings or ConsistencySettings(), teacher, dict.fromkeys("ab", lowest), {"a": levels, "b": levels}
-    )
-
-
-def lander(level, weight=1.0):
-    """The answer that takes a clip from above `level` to where the probability flow has it there; clean from below."""
-
-    def run(x, sigma, asked):
-        out = exact(weight)(x, sigma, asked)
-        for n, v in x.items():
-            t, middle = sigma[n][:, None, :, None, None], weight * asked.at(v)
-            there = middle + (v - middle) * spread(torch.full_like(sigma[n], level)) / spread(sigma[n])
-            out[n] = torch.where(t > level, (there - level / t * v) / (1 - level / t), out[n])
-        return out
-
-    return run
+def everywhere(stream):
+    """A teacher that is asked at every level."""
+    return 0.0
 
 
 @pytest.fixture
@@ -101,83 +84,60 @@ def noisy():
 
 
 def gaps(loss, function, x, t, asked):
-    """How far the landings from both ends of the path are apart in the last stages."""
+    """How far the answers at both ends of the path are apart in the last stages."""
     found = []
     for stages in (6, 7):
         at = replace(loss, settings=ConsistencySettings(stages, 2.0))
         target = at.target(function, x, t, asked, 1.0)
-        landing = at.landed(function, x, t, at.ahead(t), asked)
-        found.append(max(float((landing[n] - target[n]).abs().max()) for n in x))
+        answer = function(x, t, asked)
+        found.append(max(float((answer[n] - target[n]).abs().max()) for n in x))
     return found
 
 
 @pytest.mark.parametrize("weight", [1.0, 2.5])
 def test_the_exact_function_agrees_with_itself_to_second_order_and_no_other_does(noisy, weight):
+    loss = Consistency(ConsistencySettings(), guided_by(weight), everywhere)
     # Guided by w, Gaussian data of mean m have the mean w m.
-    right = gaps(loss_of(guided_by(weight)), exact(weight), *noisy)
+    right = gaps(loss, exact(weight), *noisy)
     assert right[0] / right[1] == pytest.approx(4, rel=0.1) and right[1] < 0.05
     for other in (best, exact(weight + 1)):
-        wrong = gaps(loss_of(guided_by(weight)), other, *noisy)
-        assert wrong[0] / wrong[1] == pytest.approx(2, rel=0.15) and wrong[1] > 4 * right[1]
-
-
-def test_above_a_level_of_the_walk_the_answer_lands_there(noisy):
-    loss = loss_of(best, walk=(80.0, 12.0))
-    right = gaps(loss, lander(12.0), *noisy)
-    assert right[0] / right[1] == pytest.approx(4, rel=0.1) and right[1] < 0.05
-    for other in (best, exact()):
         wrong = gaps(loss, other, *noisy)
         assert wrong[0] / wrong[1] == pytest.approx(2, rel=0.15) and wrong[1] > 4 * right[1]
-    x, t, asked = noisy
-    above = {n: level > 12 for n, level in t.items()}
-    assert all(bool(high.any()) and not bool(high.all()) for high in above.values())
-    assert all(torch.equal(loss.ahead(t)[n], 12.0 * high) for n, high in above.items())
-    # At the level itself the next evaluation has begun.
-    at = {"a": torch.tensor([[80.0, 12.0, 0.0]])}
-    assert loss.ahead(at)["a"].tolist() == [[12.0, 0.0, 0.0]]
 
 
 def test_the_lower_end_of_a_path_lies_on_the_way_to_the_teachers_answer(noisy):
     x, t, asked = noisy
-    settings, seen, levels = ConsistencySettings(6, 2.0), {}, {}
+    settings, seen = ConsistencySettings(6, 2.0), {}
 
-    def noted(below, r, condition):
+    def noted(below, levels, condition):
         seen.update(below)
-        levels.update(r)
+        assert all(torch.equal(levels[n], t[n] * kept(settings, t[n], 1.0)) for n in t)
         return below
 
-    loss_of(best, settings).target(noted, x, t, asked, 1.0)
+    Consistency(settings, best, everywhere).target(noted, x, t, asked, 1.0)
     for n, answer in best(x, t, asked).items():
-        part = kept(settings, t[n], 1.0)
-        torch.testing.assert_close(levels[n], t[n] * part)
-        torch.testing.assert_close(seen[n], answer + part[:, None, :, None, None] * (x[n] - answer))
-    # Not below the level where the path ends: from the first stage on its end is the teacher's step down to there.
-    seen.clear()
-    landing = loss_of(best, ConsistencySettings(1, 1.0001), walk=(80.0, 1.5)).target(noted, x, t, asked, 1.0)
-    for n, answer in best(x, t, asked).items():
-        torch.testing.assert_close(landing[n], answer + 1.5 / t[n][:, None, :, None, None] * (x[n] - answer))
-    assert not seen
+        part = kept(settings, t[n], 1.0)[:, None, :, None, None]
+        torch.testing.assert_close(seen[n], answer + part * (x[n] - answer))
 
 
 def test_below_the_teachers_last_level_its_answer_is_the_students(noisy):
     x, t, asked = noisy
-    settings = ConsistencySettings(6, 2.0)
+    settings, lowest = ConsistencySettings(6, 2.0), {"a": 12.0, "b": 5.0}
+    r = {n: level * kept(settings, level, 1.0) for n, level in t.items()}
     asked_at = {}
 
     def noted(below, levels, condition):
         asked_at.update(levels)
-        return {n: torch.where(levels[n][:, None, :, None, None] == 0, v, v + 1) for n, v in below.items()}
+        return {n: v + 1 for n, v in below.items()}
 
-    loss = replace(loss_of(best, settings), lowest={"a": 12.0, "b": 5.0})
-    target = loss.target(noted, x, t, asked, 1.0)
-    for n, level in t.items():
-        r = level * kept(settings, level, 1.0)
-        low = r < loss.lowest[n]
+    target = Consistency(settings, best, lowest.__getitem__).target(noted, x, t, asked, 1.0)
+    for n, level in r.items():
+        low = level < lowest[n]
         assert low.any() and (~low).any()
-        torch.testing.assert_close(asked_at[n], r.masked_fill(low, 0))
+        assert torch.equal(asked_at[n], level.masked_fill(low, 0))
         answer = best(x, t, asked)[n].transpose(1, 2)
-        torch.testing.assert_close(target[n].transpose(1, 2)[low], answer[low])
-        assert not torch.isclose(target[n].transpose(1, 2)[~low], answer[~low]).all()
+        assert torch.equal(target[n].transpose(1, 2)[low], answer[low] + 1)
+        assert not torch.isclose(target[n].transpose(1, 2)[~low], answer[~low] + 1).all()
 
 
 def test_the_lower_level_rises_to_the_upper_one_over_the_stages():
@@ -213,7 +173,7 @@ def test_what_is_given_stays_given_and_weighs_nothing():
     def teacher(x, sigma, condition):
         return {n: torch.where(sigma[n][:, None, :, None, None] == 0, x[n], 0.5 * v) for n, v in x.items()}
 
-    loss = loss_of(teacher)
+    loss = Consistency(ConsistencySettings(), teacher, everywhere)
     x = {"a": clean["a"] + sigma["a"][:, None, :, None, None] * noise["a"]}
     for progress in (0.0, 1.0):
         target = loss.target(denoiser, x, sigma, asked, progress)["a"]
@@ -239,10 +199,10 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
     def teacher(x, sigma, condition):
         return {"a": torch.full_like(x["a"], 0.4)}
 
-    loss = loss_of(teacher)
+    loss = Consistency(ConsistencySettings(), teacher, everywhere)
     total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), 0.9)
     assert float(total) == 0 and float(errors["a"].max()) == 0
-    assert sorted(seen) == pytest.approx([80 * (1 - 1 / 32), 80.0])
+    assert sorted(seen) == pytest.approx([80 * (1 - 1 / 5), 80.0])
 
 
 class Perceptron(torch.nn.Module):
@@ -271,8 +231,7 @@ def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
         denoiser = Denoiser(Perceptron(), {"a": torch.nn.Identity()})
     settings = TuningSettings(clips=128 * 700, batch=128, learning_rate=1e-2, warmup=0, average=128 * 50, drop=0.0)
     levels = DiffusionSettings(mean=0.5, std=1.7)
-    walk = karras(2, 0.5, SIGMA_MAX)
-    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, {"a": 0.0}, {"a": walk})
+    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, everywhere)
     trainer = Trainer(denoiser, {"a": Standard(0.0, 1.0)}, {}, settings, levels, objective)
     nothing = {"labels": torch.full((128,), -1), "captions": [""] * 128, "scalars": {}, "names": [""] * 128}
     for step in range(700):
@@ -298,6 +257,6 @@ def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
         other = torch.cat([side + 0.1 * normal((count // 2,), "real", side) for side in (-1, 1)])
         return float((x.sort().values - other.sort().values).abs().mean())
 
-    student = fault(drawn(denoiser, "euler", 0.5))
+    student = fault(drawn(denoiser, "lcm", 0.5))
     rivals = {(s, low): fault(drawn(teacher, s, low)) for s in ("unipc", "dpmpp_2m", "euler_a") for low in (0.004, 0.5)}
     assert student < 0.2 and student < 0.5 * min(rivals.values()), (student, rivals)
