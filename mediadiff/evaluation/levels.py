@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.evaluation._librosa import librosa
 from mediadiff.evaluation.views import picture_of, sound_of
 
 ACTIVE_DB = 30.0
@@ -22,14 +23,12 @@ def sound_levels(sound: Sound) -> dict[str, float]:
 
     Digital silence has 0 active seconds and -120 dB.
     """
-    from librosa.effects import split
-
     wave = np.nan_to_num(sound.samples).mean(0)
     peak = float(np.abs(wave).max(initial=0))
     if peak < 10 ** (SILENT_DB / 20):
         return {"active s": 0.0, "RMS dB": SILENT_DB, "peak dB": SILENT_DB}
     hop = max(1, sound.sample_rate // 125)
-    parts = split(wave, top_db=ACTIVE_DB, frame_length=4 * hop, hop_length=hop)
+    parts = librosa().effects.split(wave, top_db=ACTIVE_DB, frame_length=4 * hop, hop_length=hop)
     active = np.concatenate([wave[start:stop] for start, stop in parts])
     rms = float(np.sqrt(np.mean(np.square(active, dtype=np.float64))))
     return {

@@ -13,6 +13,7 @@ import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
+from mediadiff.evaluation._librosa import librosa
 from mediadiff.io.files import write_bytes
 
 if TYPE_CHECKING:
@@ -83,12 +84,10 @@ def loss_by_level(events: Iterable[Mapping[str, Any]], path: str | Path) -> Path
 
 def decibels(sound: Sound) -> np.ndarray:
     """Decibels below full scale of the channels' mean power, float32 `[bins, frames]`, from -80 to 0."""
-    import librosa
-
     size = 2 ** max(6, round(math.log2(0.032 * sound.sample_rate)))
     samples = _finite(sound.samples)
     samples = np.pad(samples, ((0, 0), (0, max(0, size - samples.shape[1]))))
-    power = np.abs(librosa.stft(samples, n_fft=size, hop_length=size // 4)).astype(np.float32) ** 2
+    power = np.abs(librosa().stft(samples, n_fft=size, hop_length=size // 4)).astype(np.float32) ** 2
     full_scale = (np.hanning(size).sum() / 2) ** 2
     return np.clip(10 * np.log10(np.maximum(power.mean(0) / full_scale, 1e-10)), _FLOOR_DB, 0)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
 from mediadiff.clip import Clip, Picture, Sound
+from mediadiff.evaluation._librosa import librosa
 from mediadiff.evaluation.views import picture_of, sound_of
-from mediadiff.io.files import cache_folder, one_at_a_time
 from mediadiff.rng import Key, numpy_generator
 
 STEP = 0.01
@@ -64,7 +63,8 @@ def onsets(sound: Sound) -> list[float]:
     if not strength.any():
         return []
     rate = sound.sample_rate
-    found: list[float] = _detect()(onset_envelope=strength, sr=rate, hop_length=_hop(rate), units="time").tolist()
+    detect = librosa().onset.onset_detect
+    found: list[float] = detect(onset_envelope=strength, sr=rate, hop_length=_hop(rate), units="time").tolist()
     return found
 
 
@@ -87,19 +87,15 @@ def offset(clips: Sequence[Clip]) -> tuple[float, float]:
 
 def onset_strength(sound: Sound) -> np.ndarray:
     """How much begins in the sound at each `STEP`, by librosa; what is `FAINT_DB` below the loudest is silence."""
-    from librosa import power_to_db
-    from librosa.feature import melspectrogram
-    from librosa.onset import onset_strength as strength
-
     rate = sound.sample_rate
     wave = np.nan_to_num(sound.samples).mean(0)
     size = max(64, round(WINDOW * rate))
     if len(wave) < size or not wave.any():
         return np.zeros(1 + len(wave) // _hop(rate))
     hop = _hop(rate)
-    power = melspectrogram(y=wave, sr=rate, hop_length=hop, n_fft=size, n_mels=BANDS)
-    level = power_to_db(power, ref=np.max, top_db=FAINT_DB)
-    found: np.ndarray = strength(S=level, sr=rate, hop_length=hop, n_fft=size)
+    power = librosa().feature.melspectrogram(y=wave, sr=rate, hop_length=hop, n_fft=size, n_mels=BANDS)
+    level = librosa().power_to_db(power, ref=np.max, top_db=FAINT_DB)
+    found: np.ndarray = librosa().onset.onset_strength(S=level, sr=rate, hop_length=hop, n_fft=size)
     return found
 
 
@@ -146,20 +142,6 @@ def matches(one: Sequence[float], other: Sequence[float], within: float) -> list
     # One pair more is worth more than any nearness.
     cost = np.where(apart <= within, apart, within * (1 + min(apart.shape)))
     return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(cost), strict=True) if apart[i, j] <= within]
-
-
-@cache
-def _detect() -> Callable[..., np.ndarray]:
-    """librosa's `onset_detect`, which numba has compiled, or taken from its cache.
-
-    By one process at a time: numba's cache mixes what two compile at once, and from then on every use of it crashes.
-    """
-    from librosa.onset import onset_detect
-
-    with one_at_a_time(cache_folder() / "onsets.lock"):
-        onset_detect(onset_envelope=np.arange(8.0, dtype=np.float32))
-    detect: Callable[..., np.ndarray] = onset_detect
-    return detect
 
 
 def _hop(sample_rate: int) -> int:

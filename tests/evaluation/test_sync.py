@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +17,7 @@ from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.data import bounce
 from mediadiff.data.settings import BounceSettings
 from mediadiff.evaluation import sync
+from mediadiff.evaluation._librosa import librosa
 from mediadiff.evaluation.impacts import Impacts, compare, seen_and_heard, true_and_heard
 from mediadiff.evaluation.paths import Turn, paths, turns
 from mediadiff.evaluation.sync import (
@@ -29,7 +32,6 @@ from mediadiff.evaluation.sync import (
     shuffled,
 )
 from mediadiff.evaluation.tones import Tone, tones
-from mediadiff.io.files import one_at_a_time
 
 SETTINGS = BounceSettings(balls=3)
 RATE = Fraction(12)
@@ -92,20 +94,35 @@ def test_real_clips_score_almost_all_and_shuffled_ones_little(
     assert wrong.in_tune < 0.3 * wrong.matched
 
 
-def test_onsets_wait_for_a_process_that_compiles_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path))
-    hit = np.zeros((1, 16000), np.float32)
-    hit[0, 8000:8400] = np.sin(np.arange(400) / 3)
-    onsets(Sound(hit, 16000))
-    sync._detect.cache_clear()
-    found: list[float] = []
-    waits = threading.Thread(target=lambda: found.extend(onsets(Sound(hit, 16000))))
-    with one_at_a_time(tmp_path / "onsets.lock"):
-        waits.start()
-        waits.join(1.0)
-        assert waits.is_alive() and not found
-    waits.join(30.0)
-    assert found == pytest.approx([0.5], abs=0.03)
+def test_a_process_that_comes_to_librosa_first_waits_for_another_that_does(tmp_path: Path) -> None:
+    waits = """
+import sys, threading
+import numpy as np
+from mediadiff.clip import Sound
+from mediadiff.evaluation.sync import onsets
+from mediadiff.io.files import cache_folder, one_at_a_time
+
+hit = np.zeros((1, 16000), np.float32)
+hit[0, 8000:8400] = np.sin(np.arange(400) / 3)
+looks = threading.Thread(target=lambda: print([round(at, 1) for at in onsets(Sound(hit, 16000))]))
+with one_at_a_time(cache_folder() / "librosa.lock"):
+    looks.start()
+    looks.join(2.0)
+    print(looks.is_alive(), [name for name in sys.modules if name.partition(".")[0] in ("librosa", "numba")])
+looks.join()
+"""
+    new = os.environ | {"MEDIADIFF_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", waits], env=new, capture_output=True, text=True, check=False)
+    assert done.stdout == "True []\n[0.5]\n", done.stderr
+
+
+def test_without_a_place_for_the_lock_librosa_is_there_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path / "file"))
+    librosa.cache_clear()
+    assert librosa().__name__ == "librosa"
 
 
 @pytest.mark.slow
