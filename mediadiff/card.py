@@ -30,11 +30,10 @@ def card(model: Model, weights: int, megabytes: float, kept: str) -> str:
         "asked otherwise.",
     }
     if teacher := model.trained.get("teacher"):
-        within = [f"guidance {_guidance(teacher['guidance'])}"]
-        within += [f"{n} {teacher[n]:g}" for n in ("autoguidance", "synchrony") if teacher.get(n, 1) != 1]
-        facts["Student of"] = (
-            f"`{teacher['name']}`, whose weights have the sha256 `{teacher['sha256']}`; {', '.join(within)} "
-            f"{'is' if len(within) == 1 else 'are'} in it."
+        kinds = ("guidance", "autoguidance", "synchrony")
+        within = ", ".join(f"{n} {_guidance(teacher[n])}" for n in kinds if teacher.get(n, 1) != 1)
+        facts["Student of"] = f"`{teacher['name']}`, whose weights have the sha256 `{teacher['sha256']}`" + (
+            f"; with {within}." if within else "."
         )
     if model.labels:
         shown = ", ".join(map(_word, model.labels[:_MOST_LABELS]))

@@ -38,6 +38,10 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     teacher = load(recipe.model)
     student = student_of(recipe, teacher.recipe)
     sampling = teacher.sampling(**{name: getattr(recipe, name) for name in GUIDANCE})
+    if sampling.autoguidance != 1 and "snapshot" not in teacher.hashes:
+        raise UsageError(f"{teacher.name} has no early snapshot for autoguidance: leave autoguidance at 1")
+    if recipe.synchrony is not None and len(teacher.recipe.streams) == 1:
+        raise UsageError(f"{teacher.name} makes {', '.join(teacher.recipe.streams)} alone: leave synchrony out")
     try:
         encoded = build.encode(student, report)
     except UsageError as error:
@@ -79,13 +83,10 @@ def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sam
 
 
 def as_sampled(teacher: Generator, sampling: SamplingSettings) -> Denoise:
-    """The teacher's denoiser with the guidance of `sampling`, for batches of any size. UsageError if it has none."""
+    """The teacher's denoiser with the guidance of `sampling`, for batches of any size."""
     import torch
 
     from mediadiff.diffusion.guidance import guided
-
-    if sampling.autoguidance != 1 and teacher.weak is None:
-        raise UsageError("the teacher has no early snapshot for autoguidance: leave autoguidance at 1")
 
     def denoise(x: Streams, sigma: Streams, condition: Any) -> dict[str, Tensor]:
         count = len(next(iter(x.values())))

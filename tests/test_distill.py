@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +99,14 @@ def test_a_student_is_a_model_like_any_other(unbroken, teacher, tmp_path):
     assert before.keys() == after.keys() and any(not torch.equal(before[n], after[n]) for n in before)
     assert {"data", "network", "start", "step", "end", "levels"} <= {event["event"] for event in events}
     assert len(list((out / "previews").glob("*/*.wav"))) == 8
-    said = f"- **Student of** `tiny`, whose weights have the sha256 `{source.sha256}`; guidance 2 is in it."
+    said = f"- **Student of** `tiny`, whose weights have the sha256 `{source.sha256}`; with guidance 2."
     assert said in card(model, 1, 1.0, "bfloat16")
+    for more, words in (
+        ({"synchrony": 2.5}, "; with guidance 2, synchrony 2.5."),
+        ({"guidance": 1.0}, f"{source.sha256}`."),
+    ):
+        trained = model.trained | {"teacher": model.trained["teacher"] | more}
+        assert words in card(replace(model, trained=trained), 1, 1.0, "bfloat16")
     made = build.render(model, tmp_path / "clips", num=2, label="a")
     assert (made["done"], made["failed"]) == (2, 0)
     assert cli.main(["replay", str(tmp_path / "clips" / "a-000000.wav"), "--model", str(out)]) == 0
@@ -202,6 +209,8 @@ def test_what_a_teacher_cannot_teach_is_refused_or_said(teacher, folder, tmp_pat
         distill(recipe_of(teacher, guidance={"picture": 2.0}), tmp_path / "three")
     with pytest.raises(UsageError, match="no early snapshot for autoguidance: leave autoguidance at 1"):
         distill(recipe_of(teacher, autoguidance=2.0), tmp_path / "four")
+    with pytest.raises(UsageError, match="tiny makes sound alone: leave synchrony out"):
+        distill(recipe_of(teacher, synchrony=2.0), tmp_path / "four")
     assert not (tmp_path / "four").exists()
 
 

@@ -46,7 +46,7 @@ class Consistency:
         for name, answer in denoiser(x, t, condition).items():
             noisy = t[name] > 0
             count = noisy.sum(1).clamp_min(1)
-            # 1 / t^2 + 1 / sigma_data^2, for data of unit variance: what the network's output is scaled by, undone.
+            # 1 / t^2 + 1 / sigma_data^2, for data of unit variance: as the paper weighs distances.
             weight = 1 + t[name].masked_fill(~noisy, 1.0) ** -2
             error = (answer - target[name]).square().mean(dim=(1, 3, 4)) * noisy
             weighed = (weight**2 * error).sum(1) / count
@@ -69,7 +69,7 @@ class Consistency:
         part = {n: p * (p * t[n] >= self.lowest(n)) for n, p in part.items()}
         below = {n: torch.lerp(ends[n], x[n], cells(part[n])) for n in x}
         levels = {n: level * part[n] for n, level in t.items()}
-        # In the first stage most of a batch may come down to level 0, where there is nothing to ask.
+        # Where all of a batch comes down to level 0 there is nothing to ask.
         return denoiser(below, levels, condition) if any(r.any() for r in levels.values()) else below
 
 

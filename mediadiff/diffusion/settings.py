@@ -67,7 +67,8 @@ class ConsistencySettings:
     std: Annotated[float, Gt(0)] | None = None
     """The same."""
     mix: MixSettings | None = None
-    """The same of the maps of noise: what is asked of a few evaluations is not what many are asked for."""
+    """As in `diffusion`, the maps of noise drawn in tuning, the whole mix anew; nothing: as the teacher was trained. A
+    few evaluations are asked for other maps than many: for streams at levels far `apart`."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class DistillRecipe(Recipe):
     guidance: Guidance | dict[str, Guidance] | None = None
     """The teacher's guidance, which the student will have in it; nothing: that of the teacher's own sampling."""
     guidance_low: Annotated[float, Ge(0)] | None = None
-    """Guide only where sigma is above this ..."""
+    """Guide the teacher only where sigma is above this ..."""
     guidance_high: Annotated[float, Gt(0)] | None = None
     """... and below this; nothing: as the teacher's own sampling does."""
     autoguidance: Guidance | None = None

@@ -7,6 +7,8 @@ from math import log10
 
 SPAN = 100
 """Steps that the running mean of the loss looks back over."""
+LEAST = 1e-3
+"""Losses without a logarithm count as this where they are smaller: there is nothing left to learn."""
 RISE = 1.0
 """How far it may rise above its best."""
 
@@ -28,7 +30,7 @@ class Course:
 
     def update(self, loss: float) -> None:
         """Takes in the loss of a step."""
-        value = loss if self.logarithmic else log10(max(loss, 1e-9))
+        value = loss if self.logarithmic else log10(max(loss, LEAST))
         self.steps += 1
         self.mean += (value - self.mean) / min(self.steps, SPAN)
         # What the first steps come to says nothing yet.
