@@ -26,7 +26,7 @@ from mediadiff.nn.condition import Condition
 from mediadiff.recipe import DistillRecipe, from_dict, json_schema, load_recipe
 from mediadiff.rng import normal, numpy_generator
 from mediadiff.training import course
-from tests.tiny import BOTH, tiny_model, tiny_recipe
+from tests.tiny import BOTH, grows_loud, tiny_model, tiny_recipe
 
 TRAINING = {"clips": 64, "batch": 8, "warmup": 8, "checkpoint": 32, "preview": 64, "learning_rate": 1e-3}
 
@@ -136,15 +136,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unbroken, teacher, tm
 
 def test_a_student_that_breaks_is_rolled_back_and_stopped(teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(course, "SPAN", 4)
-    whole = build._batch
-
-    def loud(encoded, recipe, step):
-        batch = whole(encoded, recipe, step)
-        if step >= 20:
-            batch.streams["sound"].mul_(1000)
-        return batch
-
-    monkeypatch.setattr(build, "_batch", loud)
+    grows_loud(monkeypatch, 20)
     events = []
     with pytest.raises(TrainingError, match=r"the loss had risen from 0\.\d+ to .* also at half the learning rate"):
         distill(recipe_of(teacher, training=TRAINING | {"clips": 4000}), tmp_path / "run", report=events.append)
@@ -216,7 +208,7 @@ def test_what_a_teacher_cannot_teach_is_refused_or_said(teacher, folder, tmp_pat
 
 def test_a_teacher_teaches_as_it_is_sampled(tmp_path):
     own = {"guidance": {"sound": 3.0}, "guidance_high": 10.0}
-    model = tiny_model(tmp_path / "both", BOTH, ("1", "2"), sampling=own)
+    model = tiny_model(tmp_path / "both", BOTH, ("1", "2"), snapshot=True, sampling=own)
     teacher = model.generator
     condition = Condition.of(torch.tensor([0, 1]), ["", ""], None)
     x = {n: 5 * normal((2, *domain.shape(model.seconds)), n) for n, domain in teacher.domains.items()}
@@ -227,13 +219,16 @@ def test_a_teacher_teaches_as_it_is_sampled(tmp_path):
             teacher.denoiser(x, t, condition.hidden(torch.ones(2, dtype=torch.bool))),
             {n: teacher.denoiser({n: x[n]}, {n: t[n]}, condition)[n] for n in x},
         )
-        found = as_sampled(teacher, model.sampling(synchrony=2.5))(x, t, condition)
+        weak = teacher.weak(x, t, condition)
+        found = as_sampled(teacher, model.sampling(synchrony=2.5, autoguidance=1.5))(x, t, condition)
         for n in x:
             expected = strong[n]
             if sigma <= 10:
                 expected = expected + 2.0 * (strong[n] - blind[n]) * (n == "sound") + 1.5 * (strong[n] - alone[n])
+                expected = expected + 0.5 * (strong[n] - weak[n])
             torch.testing.assert_close(found[n], expected)
             assert not torch.allclose(strong[n], alone[n]) and not torch.allclose(strong[n], blind[n])
+            assert not torch.allclose(strong[n], weak[n])
 
 
 def test_sound_and_picture_are_distilled_together_and_do_every_task(tmp_path):

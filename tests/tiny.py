@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from mediadiff import build
 from mediadiff.diffusion.streams import Standard
 from mediadiff.model import Model, load, new_denoiser, save_model
 from mediadiff.recipe import TrainRecipe, from_dict
@@ -57,3 +59,16 @@ def tiny_model(folder: Path, streams=SOUND, labels=("a", "b"), snapshot=False, *
     standards = {name: Standard(-0.5, 0.3) for name in streams}
     save_model(folder, recipe, labels, standards, {}, weights, weak, {"clips": 0})
     return load(folder)
+
+
+def grows_loud(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Every batch from step `at` on is a thousand times as loud: what breaks a training."""
+    whole = build._batch
+
+    def loud(encoded, recipe, step):
+        batch = whole(encoded, recipe, step)
+        if step >= at:
+            batch.streams["sound"].mul_(1000)
+        return batch
+
+    monkeypatch.setattr(build, "_batch", loud)

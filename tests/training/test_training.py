@@ -24,7 +24,7 @@ from mediadiff.training import check, checkpoint, course
 from mediadiff.training.loop import SKIPS, passed
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.training.step import learning_rate
-from tests.tiny import BOTH, PICTURE, tiny_recipe
+from tests.tiny import BOTH, PICTURE, grows_loud, tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -250,15 +250,7 @@ def test_many_bad_steps_roll_back_and_then_stop_with_a_report(folder, tmp_path, 
 def test_a_training_that_breaks_is_rolled_back_to_before_and_then_stopped(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(course, "SPAN", 4)
     recipe = tiny_recipe(folder=folder, training={"clips": 4000, "checkpoint": 16})
-    whole = build._batch
-
-    def loud(encoded, recipe, step):
-        batch = whole(encoded, recipe, step)
-        if step >= 20:
-            batch.streams["sound"].mul_(1000)
-        return batch
-
-    monkeypatch.setattr(build, "_batch", loud)
+    grows_loud(monkeypatch, 20)
     events = []
     with pytest.raises(TrainingError, match="the loss had risen from .* also at half the learning rate"):
         build.train(recipe, tmp_path / "run", report=events.append)
