@@ -232,7 +232,8 @@ def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool, or
     if resume and note.is_file():
         before = json.loads(note.read_text(encoding="utf-8"))
         other = [name for name, value in before["recipe"].items() if run["recipe"].get(name) != value]
-        other += [name for name, value in before.get("origin", {}).items() if run["origin"].get(name) != value]
+        old, new = before.get("origin", {}), run["origin"]
+        other += sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         if other:
             raise UsageError(
                 f"{out} was begun with another recipe ({', '.join(other)} differ): go on with the same recipe and the "
@@ -297,6 +298,9 @@ def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Pat
     from mediadiff.training.check import losses_by_level
 
     trainer = loop.trainer
+    if trainer.critic:
+        # Its loss is of what the student makes, and says nothing of the data.
+        return
     trainer.denoiser.load_state_dict(trainer.average.weights)
     for split in ("train", "test"):
         members = encoded.members(split)

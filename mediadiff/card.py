@@ -35,6 +35,8 @@ def card(model: Model, weights: int, megabytes: float, kept: str) -> str:
         facts["Student of"] = f"`{teacher['name']}`, whose weights have the sha256 `{teacher['sha256']}`" + (
             f"; with {within}." if within else "."
         )
+    if start := model.trained.get("start"):
+        facts["Went on from"] = f"`{start['name']}`, whose weights have the sha256 `{start['sha256']}`."
     if model.labels:
         shown = ", ".join(map(_word, model.labels[:_MOST_LABELS]))
         more = f" and {len(model.labels) - _MOST_LABELS} more" if len(model.labels) > _MOST_LABELS else ""

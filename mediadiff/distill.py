@@ -16,6 +16,7 @@ from mediadiff.recipe.base import plain
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mediadiff.diffusion.denoiser import Denoiser
     from mediadiff.diffusion.guidance import Denoise
     from mediadiff.diffusion.settings import SamplingSettings
     from mediadiff.diffusion.streams import Streams
@@ -31,17 +32,23 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     """Makes the student of a recipe and returns its folder, `out` or `runs/NAME`: a model like any other.
 
     `resume` goes on where an earlier run stopped, and ends with the same weights. `report` gets an event (a dict) now
-    and then. Raises UsageError where the data are not those of the teacher, ModelError where there is no teacher.
+    and then. Raises UsageError where the data or the start are not those of the teacher, ModelError where there is no
+    teacher or no start.
     """
     report = report or (lambda event: None)
     out, _ = build.place(recipe.name, out, resume)
-    teacher = load(recipe.model)
+    teacher, start = load(recipe.model), load(recipe.start) if recipe.start else None
     student = student_of(recipe, teacher.recipe)
     sampling = teacher.sampling(**{name: getattr(recipe, name) for name in GUIDANCE})
     if sampling.autoguidance != 1 and "snapshot" not in teacher.hashes:
         raise UsageError(f"{teacher.name} has no early snapshot for autoguidance: leave autoguidance at 1")
     if recipe.synchrony is not None and len(teacher.recipe.streams) == 1:
         raise UsageError(f"{teacher.name} makes {', '.join(teacher.recipe.streams)} alone: leave synchrony out")
+    if start is not None and not _alike(start, teacher):
+        raise UsageError(
+            f"start: {recipe.start} is no student of {recipe.model}: it has another network, other labels or another "
+            "scale of its data; name one that was distilled from it, with start=runs/NAME"
+        )
     try:
         encoded = build.encode(student, report)
     except UsageError as error:
@@ -51,35 +58,63 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
             f"a student knows its teacher's labels ({', '.join(teacher.labels)}), and these data have "
             f"{', '.join(encoded.labels) or 'none'}: take the data of the teacher, or others with the same labels"
         )
-    trainer = new_trainer(recipe, student, teacher, sampling)
+    trainer = new_trainer(recipe, student, teacher, sampling, start)
     build.describe_network(trainer, encoded, report)
     source = {"name": teacher.name, "sha256": teacher.sha256}
     source |= {name: getattr(sampling, name) for name in (*GUIDANCE, "sigma_min")}
-    origin = {"teacher": source, "consistency": asdict(recipe.consistency)}
+    way, tuning = recipe.tuning
+    origin = {"teacher": source, way: asdict(tuning)}
+    if start is not None:
+        origin["start"] = {"name": start.name, "sha256": start.sha256}
     return build.fit(trainer, student, encoded, out, resume, origin, report)
 
 
-def new_trainer(recipe: DistillRecipe, student: TrainRecipe, teacher: Model, sampling: SamplingSettings) -> Trainer:
-    """A trainer whose denoiser starts as the teacher, in the teacher's scale."""
+def new_trainer(
+    recipe: DistillRecipe,
+    student: TrainRecipe,
+    teacher: Model,
+    sampling: SamplingSettings,
+    start: Model | None = None,
+) -> Trainer:
+    """A trainer whose denoiser starts as the teacher, or as `start`, in the teacher's scale."""
     from mediadiff.diffusion.consistency import Consistency
-    from mediadiff.io.eight_bits import to_floats
-    from mediadiff.nn.precision import use_bf16
-    from mediadiff.training.step import Trainer
+    from mediadiff.diffusion.matching import Critic, Matching
+    from mediadiff.diffusion.schedulers import karras
+    from mediadiff.diffusion.settings import SIGMA_MAX
+    from mediadiff.training.step import Objective, Trainer
 
-    generator = teacher.generator
-    denoiser = new_denoiser(student, len(teacher.labels))
-    # Not those of the generator, which it may have rounded to compute with them.
-    denoiser.load_state_dict(to_floats(teacher.tensors()))
-    denoiser.bf16 = use_bf16(student.training.precision)
-    drawn = {n: v for n in ("mean", "std", "mix") if (v := getattr(recipe.consistency, n)) is not None}
+    way, tuning = recipe.tuning
+    drawn = {n: v for n in ("mean", "std", "mix") if (v := getattr(tuning, n)) is not None}
     if {"mean", "std"} & drawn.keys() and student.diffusion.levels.startswith("ddpm"):
         raise UsageError(
-            f"consistency.mean and consistency.std are of levels edm or flow, and {teacher.name} learned at those of "
+            f"{way}.mean and {way}.std are of levels edm or flow, and {teacher.name} learned at those of "
             f"{student.diffusion.levels}: leave them out"
         )
-    levels = replace(student.diffusion, **drawn)
-    objective = Consistency(recipe.consistency, as_sampled(generator, sampling), sampling.sigma_min_of)
+    generator, levels = teacher.generator, replace(student.diffusion, **drawn)
+    objective: Objective
+    taught = as_sampled(generator, sampling), sampling.sigma_min_of
+    if recipe.matching is None:
+        objective = Consistency(recipe.consistency, *taught)
+    else:
+        own = student.sampling
+        walks = {name: karras(own.steps, own.sigma_min_of(name), SIGMA_MAX) for name in student.streams}
+        assert start is not None
+        critic = Critic(_tunable(student, teacher), recipe.matching.haste)
+        objective = Matching(recipe.matching, *taught, start.generator.denoiser, critic, walks)
+    denoiser = _tunable(student, start or teacher)
     return Trainer(denoiser, generator.standards, generator.scalars, student.training, levels, objective)
+
+
+def _tunable(student: TrainRecipe, model: Model) -> Denoiser:
+    """The denoiser of a model with weights that can be tuned, as the student's recipe computes with them."""
+    from mediadiff.io.eight_bits import to_floats
+    from mediadiff.nn.precision import use_bf16
+
+    denoiser = new_denoiser(student, len(model.labels))
+    # Not those of the generator, which it may have rounded to compute with them.
+    denoiser.load_state_dict(to_floats(model.tensors()))
+    denoiser.bf16 = use_bf16(student.training.precision)
+    return denoiser
 
 
 def as_sampled(teacher: Generator, sampling: SamplingSettings) -> Denoise:
@@ -94,6 +129,23 @@ def as_sampled(teacher: Generator, sampling: SamplingSettings) -> Denoise:
         return guided(teacher.denoiser, sampling, weight, teacher.weak)(x, sigma, condition)
 
     return denoise
+
+
+def _alike(start: Model, teacher: Model) -> bool:
+    """Whether a student of the teacher may start from the weights of `start`."""
+    kinds = [
+        (
+            m.labels,
+            m.standards,
+            m.scalars,
+            m.recipe.network,
+            m.recipe.streams,
+            m.recipe.condition,
+            m.recipe.diffusion.target,
+        )
+        for m in (start, teacher)
+    ]
+    return kinds[0] == kinds[1]
 
 
 def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:

@@ -129,9 +129,69 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unbroken, teacher, tm
         distill(recipe_of(teacher, guidance=3.0), tmp_path / "run", resume=True)
     with pytest.raises(UsageError, match="another recipe .consistency differ"):
         distill(recipe_of(teacher, consistency={"q": 3.0}), tmp_path / "run", resume=True)
+    # What was not there before may not come, either.
+    with pytest.raises(UsageError, match="another recipe .start differ"):
+        distill(recipe_of(teacher, start=str(teacher)), tmp_path / "run", resume=True)
     distill(recipe_of(teacher), tmp_path / "run", resume=True)
     one, other = weights(tmp_path / "run"), weights(unbroken[0])
     assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+MATCHING = {"part": 0.5, "mean": 0.0, "mix": {"together": 2.0, "stretch": 1.0}}
+
+
+def test_a_student_that_matches_its_teacher_goes_on_from_another(unbroken, teacher, tmp_path):
+    recipe = recipe_of(teacher, start=str(unbroken[0]), matching=MATCHING)
+    assert from_dict(recipe.to_dict()) == recipe
+
+    def report(event):
+        if event["event"] == "step" and event["clips"] >= 40:
+            raise Stop
+
+    with pytest.raises(Stop):
+        distill(recipe, tmp_path / "stopped", report=report)
+    with pytest.raises(UsageError, match="another recipe .matching, start differ"):
+        distill(
+            recipe_of(teacher, start=str(teacher), matching=MATCHING | {"hold": 2.0}), tmp_path / "stopped", resume=True
+        )
+    # The critic, and how its optimiser moved, are in the checkpoint.
+    distill(recipe, tmp_path / "stopped", resume=True)
+    distill(recipe, tmp_path / "run")
+    one, other = weights(tmp_path / "stopped"), weights(tmp_path / "run")
+    assert all(torch.equal(one[n], other[n]) for n in one)
+    before = weights(unbroken[0])
+    assert any(not torch.equal(one[n], before[n]) for n in one)
+    model = load(tmp_path / "run")
+    trained = model.trained
+    assert "- **Went on from** `quick`, whose weights have the sha256" in card(model, 1, 1.0, "bfloat16")
+    assert trained["start"] == {"name": "quick", "sha256": load(unbroken[0]).sha256}
+    assert trained["matching"]["mix"]["stretch"] == 1.0 and "consistency" not in trained
+    assert trained["teacher"]["guidance"] == 2.0
+
+
+def test_a_student_that_matches_starts_as_asked_and_its_critic_as_the_teacher(unbroken, teacher):
+    model, start = load(teacher), load(unbroken[0])
+    recipe = recipe_of(teacher, steps=3, sigma_min=2.0, start=str(unbroken[0]), matching=MATCHING)
+    student = student_of(recipe, model.recipe)
+    trainer = new_trainer(recipe, student, model, model.recipe.sampling, start)
+    for denoiser, tensors in ((trainer.denoiser, weights(unbroken[0])), (trainer.critic.denoiser, weights(teacher))):
+        assert all(torch.equal(value, tensors[n].float()) for n, value in denoiser.state_dict().items())
+    (walk,) = trainer.objective.walks.values()
+    assert len(walk) == 3 and (float(walk[0]), float(walk[-1])) == pytest.approx((80, 2.0))
+    assert trainer.diffusion.mean == 0.0 and trainer.diffusion.mix == MixSettings(together=2.0, stretch=1.0)
+
+
+def test_a_student_starts_from_one_of_the_same_kind_only(teacher, tmp_path):
+    other = tiny_model(tmp_path / "other", labels=("a", "c"))
+    with pytest.raises(
+        UsageError, match="start: .*other is no student of .*tiny: it has another network, other labels"
+    ):
+        distill(recipe_of(teacher, start=str(other.folder)), tmp_path / "run")
+    with pytest.raises(RecipeError, match="matching: goes on from a student: name one that was tuned by consistency"):
+        recipe_of(teacher, matching={})
+    with pytest.raises(RecipeError, match="consistency: and matching are two ways to tune a student; leave one"):
+        recipe_of(teacher, start=str(other.folder), consistency={"q": 3.0}, matching={})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_student_that_breaks_is_rolled_back_and_stopped(teacher, tmp_path, monkeypatch):
@@ -288,7 +348,7 @@ def test_the_recipe_is_checked_like_any_other(tmp_path, monkeypatch):
         (text + "sigma_min: 90\n", "line 7, column 12: sigma_min: takes less than 80; got 90"),
         (text.replace("folder:", "foldr:"), "line 6, column 8: data.foldr: unknown;"),
         (text.replace("quick", "a/b"), "line 3, column 7: name: takes letters, digits"),
-        (text + "streams: {}\n", "line 7, column 1: streams: unknown; known: name, model, steps, sigma_min,"),
+        (text + "streams: {}\n", "line 7, column 1: streams: unknown; known: name, model, start, steps, sigma_min,"),
         (text + "training: {clips: 9}\n", "training.warmup: takes at most the clips of the training (9); got 1000"),
         (text + "consistency: {q: 1}\n", "line 7, column 18: consistency.q: takes more than 1; got 1"),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class Consistency:
     Every cell of a map of noise has a path of its own; what is given stays.
     """
 
+    logarithmic: ClassVar[bool] = False
+    critic: ClassVar[None] = None
     settings: ConsistencySettings
     teacher: Denoise
     """Guided as its clips are sampled."""
@@ -35,7 +37,14 @@ class Consistency:
     """The level of a stream below which the teacher is not asked in sampling."""
 
     def __call__(
-        self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Any, progress: float
+        self,
+        denoiser: Denoiser,
+        clean: Streams,
+        noise: Streams,
+        sigma: Streams,
+        condition: Any,
+        random: torch.Generator,
+        progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the squared distance of the two answers per clip, `[B]` for each stream."""
         # A walk begins at SIGMA_MAX: what is drawn above it makes the answer there, which counts most, better.

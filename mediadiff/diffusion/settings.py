@@ -72,6 +72,25 @@ class ConsistencySettings:
 
 
 @dataclass(frozen=True)
+class MatchingSettings:
+    """How a student learns to make what its teacher might make, whatever the path that led there."""
+
+    part: Annotated[float, Gt(0), Le(1)] = 0.25
+    """Part of the passes in which the student learns; in all of them its critic learns what it makes."""
+    haste: Annotated[float, Gt(0), Le(100)] = 4.0
+    """The critic's learning rate by the student's."""
+    hold: Annotated[float, Ge(0), Le(100)] = 1.0
+    """How firmly the student holds to what it answered at its start, so that no kind of clip is lost."""
+    mean: float | None = None
+    """edm, flow: as in `diffusion`, the levels at which the two are compared; nothing: as the teacher was trained."""
+    std: Annotated[float, Gt(0)] | None = None
+    """The same."""
+    mix: MixSettings | None = None
+    """As in `diffusion`, the maps of noise at which they are compared, and what is given; nothing: as the teacher was
+    trained."""
+
+
+@dataclass(frozen=True)
 class SamplingSettings:
     """How clips are drawn from a model."""
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from mediadiff.data.settings import DataSettings
-from mediadiff.diffusion.settings import ConsistencySettings, Guidance, Lowest
+from mediadiff.diffusion.settings import ConsistencySettings, Guidance, Lowest, MatchingSettings
 from mediadiff.recipe.base import HEAD, Recipe, Text, check_name, check_warmup
 from mediadiff.recipe.paths import Paths
 from mediadiff.training.settings import TuningSettings
-from mediadiff.validation import INTERNAL, check, schema
+from mediadiff.validation import INTERNAL, check, note, schema
 from mediadiff.yaml_document import Document
 
 
@@ -28,6 +28,9 @@ class DistillRecipe(Recipe):
     """What the student is called; its folder takes this name."""
     model: Text
     """The teacher: a model's folder, or the name of a shipped model."""
+    start: Text | None = None
+    """A student of this teacher, or another model of the same network and scale, whose weights this one starts from;
+    nothing: the teacher itself."""
     steps: Annotated[int, Ge(1), Le(16)] = 2
     """Evaluations of the network for a clip; one, two or four are usual."""
     sigma_min: Lowest | dict[str, Lowest] = 3.0
@@ -43,13 +46,20 @@ class DistillRecipe(Recipe):
     synchrony: Guidance | None = None
     """The teacher's guidance towards what fits the other streams; nothing: that of its own sampling."""
     consistency: ConsistencySettings = ConsistencySettings()
-    """How the student is tuned."""
+    """How the student is tuned: to answer alike along the teacher's paths ..."""
+    matching: MatchingSettings | None = None
+    """... or, where this is there, to make what the teacher might make, from a `start` that was tuned before."""
     training: TuningSettings = TuningSettings()
     """How long and how fast."""
     data: dict[str, Any] = field(default_factory=dict)
     """What differs from the data that the teacher was trained on."""
     written: dict[str, str] = field(default_factory=dict, repr=False, compare=False, metadata=INTERNAL)
     """Paths as the recipe wrote them, where they were filled in."""
+
+    @property
+    def tuning(self) -> tuple[str, ConsistencySettings | MatchingSettings]:
+        """The section that says how the student is tuned: its name and its settings."""
+        return ("consistency", self.consistency) if self.matching is None else ("matching", self.matching)
 
     @classmethod
     def checked(cls, document: Document) -> DistillRecipe | None:
@@ -61,6 +71,10 @@ class DistillRecipe(Recipe):
             return None
         check_name(document, recipe.name)
         check_warmup(document, recipe.training)
+        if recipe.matching is not None and recipe.consistency != ConsistencySettings():
+            note(document, ("consistency",), "and matching are two ways to tune a student; leave one of them out")
+        if recipe.matching is not None and recipe.start is None:
+            note(document, ("matching",), "goes on from a student: name one that was tuned by consistency, with start")
         return replace(recipe, data={name: getattr(data, name) for name in recipe.data})
 
     def filled_in(self, paths: Paths) -> DistillRecipe:
@@ -70,7 +84,8 @@ class DistillRecipe(Recipe):
             data["folder"] = os.path.abspath(paths.find(("data", "folder"), data["folder"]))
         if data.get("table"):
             data["table"] = paths.expand(("data", "table"), data["table"])
-        return replace(self, model=paths.find(("model",), self.model), data=data, written=paths.written)
+        start = None if self.start is None else paths.find(("start",), self.start)
+        return replace(self, model=paths.find(("model",), self.model), start=start, data=data, written=paths.written)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:

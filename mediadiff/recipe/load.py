@@ -22,9 +22,9 @@ COMMAND_LINE = Mark(0, 0)
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in a file, changed by `overrides` such as `training.batch=64`; their values are read as YAML.
 
-    `$NAME` in `data.folder`, `data.table`, `model` and the given files is filled in from the environment. Raises
-    RecipeError, whose message has one line for each mistake: the place, what was got, what is allowed, and the nearest
-    legal name.
+    `$NAME` in `data.folder`, `data.table`, `model`, `start` and the given files is filled in from the environment.
+    Raises RecipeError, whose message has one line for each mistake: the place, what was got, what is allowed, and the
+    nearest legal name.
     """
     path = Path(path)
     document = read_document(_content(path))

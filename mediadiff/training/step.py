@@ -13,6 +13,7 @@ from torch import Tensor
 from mediadiff.data.loader import Batch
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.maps import draw_maps
+from mediadiff.diffusion.matching import Critic
 from mediadiff.diffusion.settings import DiffusionSettings
 from mediadiff.diffusion.streams import Standard, Streams
 from mediadiff.nn.condition import Condition
@@ -43,20 +44,49 @@ class Outcome:
 class Objective(Protocol):
     """What training minimises."""
 
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the loss has the logarithm of an error in it."""
+
+    @property
+    def critic(self) -> Critic | None:
+        """A second network, which learns beside the denoiser from the same loss."""
+
     def __call__(
-        self, denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Condition, progress: float
+        self,
+        denoiser: Denoiser,
+        clean: Streams,
+        noise: Streams,
+        sigma: Streams,
+        condition: Condition,
+        random: torch.Generator,
+        progress: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the squared error per clip, `[B]` for each stream; `progress` goes from 0 to 1.
 
-        `clean` and `noise` are `[B, C, T, H, W]`, `sigma` is `[B, T]`, 0 where a clip is given.
+        `clean` and `noise` are `[B, C, T, H, W]`, `sigma` is `[B, T]`, 0 where a clip is given; what else is drawn
+        comes from `random`.
         """
 
 
-def denoising(
-    denoiser: Denoiser, clean: Streams, noise: Streams, sigma: Streams, condition: Condition, progress: float
-) -> tuple[Tensor, dict[str, Tensor]]:
+class Denoising:
     """The loss of the denoiser itself, the same all through training."""
-    return denoiser.loss(clean, noise, sigma, condition)
+
+    logarithmic = True
+    critic = None
+
+    def __call__(
+        self,
+        denoiser: Denoiser,
+        clean: Streams,
+        noise: Streams,
+        sigma: Streams,
+        condition: Condition,
+        random: torch.Generator,
+        progress: float,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and the squared error per clip."""
+        return denoiser.loss(clean, noise, sigma, condition)
 
 
 class Trainer:
@@ -69,11 +99,13 @@ class Trainer:
         scalars: Mapping[str, Standard],
         settings: TrainingSettings,
         diffusion: DiffusionSettings,
-        objective: Objective = denoising,
+        objective: Objective | None = None,
     ):
         self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
-        self.settings, self.diffusion, self.objective = settings, diffusion, objective
+        self.settings, self.diffusion, self.objective = settings, diffusion, objective or Denoising()
         self.optimizer = Optimizer(denoiser, denoiser.bf16)
+        self.critic = self.objective.critic
+        self.critic_optimizer = Optimizer(self.critic.denoiser, denoiser.bf16) if self.critic else None
         self.average = Average(denoiser, settings.average)
         self.snapshot: dict[str, Tensor] | None = None
         """The average as it was early on, for autoguidance."""
@@ -82,7 +114,7 @@ class Trainer:
         """What it took to come here, in all runs together."""
         self.slowdown = 1.0
         """Falls when training had to be rolled back."""
-        self.course = Course(objective is denoising)
+        self.course = Course(self.objective.logarithmic)
 
     def loss(self, batch: Batch, key: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch after `key` clips, which key its noise too, and the mean squared error of each stream."""
@@ -121,7 +153,8 @@ class Trainer:
         sets = _each_stream(batch) if alone else _by_streams(batch)
         for names, rows in sets:
             x, added, level = ({n: streams[n][rows] for n in names} for streams in (clean, noise, sigma))
-            loss, found = self.objective(self.denoiser, x, added, level, condition.of_rows(rows), progress)
+            asked = condition.of_rows(rows)
+            loss, found = self.objective(self.denoiser, x, added, level, asked, random, progress)
             total = total + loss * (len(rows) / size)
             for n, error in found.items():
                 errors[n] = errors[n] + error.mean() * (len(rows) / int(batch.present[n].sum()))
@@ -135,7 +168,9 @@ class Trainer:
         """Takes one step; one whose loss or gradient is not finite changes nothing but the number of clips seen."""
         loss, errors = self.loss(batch, self.clips)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.clip_gradient)
+        optimizers = [o for o in (self.optimizer, self.critic_optimizer) if o is not None]
+        most = self.settings.clip_gradient
+        norm = torch.stack([torch.nn.utils.clip_grad_norm_(o.parameters, most) for o in optimizers]).norm()
         outcome = Outcome(
             float(loss.detach()),
             sum(float(e) for e in errors.values()) / len(errors),
@@ -144,9 +179,13 @@ class Trainer:
         )
         if outcome.finite:
             self.course.update(outcome.loss)
-            self.optimizer.step(learning_rate(self.settings, self.clips) * self.slowdown)
+            rate = learning_rate(self.settings, self.clips) * self.slowdown
+            self.optimizer.step(rate)
+            if self.critic and self.critic_optimizer:
+                self.critic_optimizer.step(rate * self.critic.haste)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
-        self.optimizer.clear()
+        for optimizer in optimizers:
+            optimizer.clear()
         before = self.clips
         self.clips += self.settings.batch
         mark = math.ceil(self.settings.snapshot * self.settings.clips)

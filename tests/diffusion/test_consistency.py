@@ -18,8 +18,11 @@ from mediadiff.diffusion.streams import Standard
 from mediadiff.rng import generator, normal
 from mediadiff.training.settings import TuningSettings
 from mediadiff.training.step import Trainer
+from tests.diffusion.networks import Perceptron
 
 STD = 0.7
+RANDOM = torch.Generator()
+"""Nothing is drawn from it."""
 
 
 @dataclass
@@ -178,14 +181,14 @@ def test_what_is_given_stays_given_and_weighs_nothing():
     for progress in (0.0, 1.0):
         target = loss.target(denoiser, x, sigma, asked, progress)["a"]
         assert torch.equal(target[:, :, 1], clean["a"][:, :, 1]) and torch.equal(target[2], clean["a"][2])
-    total, errors = loss(denoiser, clean, noise, sigma, asked, 0.5)
+    total, errors = loss(denoiser, clean, noise, sigma, asked, RANDOM, 0.5)
     total.backward()
     assert math.isfinite(float(denoiser.network.weight.grad)) and float(denoiser.network.weight.grad) != 0
     assert float(errors["a"][2]) == 0 and float(errors["a"][0]) > 0
     other = {"a": noise["a"].clone()}
     other["a"][:, :, 1] += 100
     other["a"][2] += 100
-    assert torch.equal(loss(denoiser, clean, other, sigma, asked, 0.5)[0].detach(), total.detach())
+    assert torch.equal(loss(denoiser, clean, other, sigma, asked, RANDOM, 0.5)[0].detach(), total.detach())
 
 
 def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
@@ -200,23 +203,9 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
         return {"a": torch.full_like(x["a"], 0.4)}
 
     loss = Consistency(ConsistencySettings(), teacher, everywhere)
-    total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), 0.9)
+    total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), RANDOM, 0.9)
     assert float(total) == 0 and float(errors["a"].max()) == 0
     assert sorted(seen) == pytest.approx([80 * (1 - 1 / 5), 80.0])
-
-
-class Perceptron(torch.nn.Module):
-    """Enough of a network for clips of one number."""
-
-    def __init__(self):
-        super().__init__()
-        widths = [2, 48, 48, 48]
-        hidden = [(torch.nn.Linear(a, b), torch.nn.SiLU()) for a, b in zip(widths, widths[1:], strict=False)]
-        self.layers = torch.nn.Sequential(*(layer for pair in hidden for layer in pair), torch.nn.Linear(48, 1))
-
-    def forward(self, x, level, given, condition, circular):
-        at = torch.stack([x["a"].flatten(), level["a"].flatten()], dim=1)
-        return {"a": self.layers(at).reshape(x["a"].shape)}
 
 
 def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
