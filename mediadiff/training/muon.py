@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from math import sqrt
 
@@ -29,23 +30,32 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:  # type: ignore[override]
         """Changes the matrices in place by their gradients; one without a gradient stays."""
         for group in self.param_groups:
+            # Matrices of one shape at once: most are so small that a product takes less time than its call.
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum"] = torch.zeros_like(matrix)
-                momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
-                update = orthogonal(matrix.grad.lerp(momentum, MOMENTUM).to(self.dtype))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update.to(matrix.dtype), alpha=-0.2 * sqrt(max(matrix.shape)) * group["lr"])
+                if matrix.grad is not None:
+                    alike[matrix.shape].append(matrix)
+            for shape, matrices in alike.items():
+                updates = orthogonal(torch.stack([self._pushed(matrix) for matrix in matrices]))
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                    matrix.add_(update.to(matrix.dtype), alpha=-0.2 * sqrt(max(shape)) * group["lr"])
+
+    def _pushed(self, matrix: Tensor) -> Tensor:
+        """The momentum of a matrix, which takes in its gradient, and that gradient a little ahead (Nesterov)."""
+        state = self.state[matrix]
+        if not state:
+            state["momentum"] = torch.zeros_like(matrix)
+        assert matrix.grad is not None
+        momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+        return matrix.grad.lerp(momentum, MOMENTUM).to(self.dtype)
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """The matrix `[M, N]` with its singular values brought near 1 (0.7 to 1.2), by five steps of Newton and Schulz."""
-    if x.shape[0] > x.shape[1]:
-        return orthogonal(x.T).T
-    x = x / x.norm().clamp_min(1e-7)
+    """Matrices `[K, M, N]`, the singular values of each near 1 (0.7 to 1.2), by five steps of Newton and Schulz."""
+    if x.shape[1] > x.shape[2]:
+        return orthogonal(x.mT).mT
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(1e-7)
     for steps in _rounds(x):
         x = _stepped(x, steps)
     return x
@@ -57,23 +67,23 @@ def _rounds(x: Tensor) -> tuple[int, ...]:
         return (STEPS,)
     # A square holds in bfloat16 nothing of singular values below a twentieth, so it is taken again after three steps,
     # which bring all that count above; of a matrix hardly wider than high after each, as it saves little there.
-    return (3, STEPS - 3) if x.shape[1] > 2 * x.shape[0] else (1,) * STEPS
+    return (3, STEPS - 3) if x.shape[2] > 2 * x.shape[1] else (1,) * STEPS
 
 
 def _stepped(x: Tensor, steps: int) -> Tensor:
-    """`x` after so many steps, all taken on `x x^T`, `[M, M]`: of a convolution's kernel a ninth as wide as `x`."""
-    square = x @ x.T
+    """`x` after so many steps, all taken on `x x^T`, `[K, M, M]`: of a convolution's kernel a ninth as wide as `x`."""
+    square = torch.bmm(x, x.mT)
     factor = whole = _factor(square)
     for _ in range(steps - 1):
-        square = factor @ (factor @ square)
+        square = torch.bmm(factor, torch.bmm(factor, square))
         factor = _factor(square)
-        whole = factor @ whole
-    return whole @ x
+        whole = torch.bmm(factor, whole)
+    return torch.bmm(whole, x)
 
 
 def _factor(square: Tensor) -> Tensor:
     """What a step multiplies by."""
     a, b, c = COEFFICIENTS
-    out = torch.addmm(square, square, square, beta=b, alpha=c)
-    out.diagonal().add_(a)
+    out = torch.baddbmm(square, square, square, beta=b, alpha=c)
+    out.diagonal(dim1=1, dim2=2).add_(a)
     return out

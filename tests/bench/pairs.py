@@ -104,7 +104,7 @@ PAIRS = (
         seconds=0.512,
         channels=(96, 160, 240),
         patch=(4, 4, 1),
-        batch=8,
+        batch=32,
         detail=256,
     ),
     Pair(
@@ -127,7 +127,7 @@ PAIRS = (
         seconds=0.512,
         channels=(96, 176, 240),
         patch=(4, 4, 1),
-        batch=8,
+        batch=32,
         detail=256,
     ),
 )

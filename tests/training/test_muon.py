@@ -35,7 +35,7 @@ def test_moves_a_matrix_as_torchs_does(shape, bf16):
 @pytest.mark.parametrize(("dtype", "across"), [(torch.float32, 1e-2), (torch.bfloat16, 5e-2)])
 def test_brings_singular_values_near_one_and_keeps_their_directions(shape, dtype, across):
     x = gradients(shape)[0]
-    out = orthogonal(x.to(dtype)).float()
+    out = orthogonal(x.to(dtype)[None])[0].float()
     assert out.shape == x.shape
     u, before, v = torch.linalg.svd(x, full_matrices=False)
     inside = u.T @ out @ v.T
@@ -57,7 +57,7 @@ def test_in_float32_it_is_exact_enough_for_the_smallest_singular_values(lowest):
     after = before / before.norm()
     for _ in range(STEPS):
         after = a * after + b * after**3 + c * after**5
-    out = orthogonal((u * before @ v).float()).double()
+    out = orthogonal((u * before @ v).float()[None])[0].double()
     assert (out - u * after @ v).norm() < 1e-3 * after.norm()
 
 
@@ -66,8 +66,8 @@ def test_in_bfloat16_a_kernel_comes_near_what_it_is_in_float32(lowest):
     random = torch.Generator().manual_seed(0)
     u, _, v = torch.linalg.svd(torch.randn(64, 576, generator=random), full_matrices=False)
     kernel = u * torch.logspace(0, lowest, 64) @ v
-    exact = orthogonal(kernel)
-    near = orthogonal(kernel.bfloat16()).float()
+    exact = orthogonal(kernel[None])[0]
+    near = orthogonal(kernel.bfloat16()[None])[0].float()
     # Of steps all taken on one square the small singular values would come out many times too large.
     assert (near - exact).norm() < 0.1 * exact.norm()
     assert torch.linalg.svdvals(near).max() < 1.3
@@ -78,3 +78,21 @@ def test_a_matrix_without_a_gradient_or_with_one_of_zeros_stays():
     right.grad = torch.zeros(40, 40)
     Muon([left, right], 1e-2, 0.0, False).step()
     assert torch.equal(left, torch.ones(40, 40)) and torch.equal(right, torch.ones(40, 40))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_matrix_moves_as_it_would_without_others_of_its_shape(bf16):
+    random = torch.Generator().manual_seed(2)
+    begin = [torch.randn(shape, generator=random) for shape in ((48, 96), (96, 48), (48, 96), (48, 96))]
+    gradient = [torch.randn(matrix.shape, generator=random) for matrix in begin]
+
+    def moved(chosen):
+        matrices = [begin[i].clone() for i in chosen]
+        for matrix, i in zip(matrices, chosen, strict=True):
+            matrix.grad = gradient[i]
+        Muon(matrices, 1e-2, 0.1, bf16).step()
+        return matrices
+
+    for i, matrix in enumerate(moved(range(4))):
+        assert not torch.equal(matrix, begin[i])
+        torch.testing.assert_close(matrix, moved([i])[0], atol=1e-5, rtol=0)
