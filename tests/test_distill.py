@@ -174,7 +174,7 @@ def test_a_student_that_matches_starts_as_asked_and_its_critic_as_the_teacher(un
     recipe = recipe_of(teacher, steps=3, sigma_min=2.0, start=str(unbroken[0]), matching=MATCHING)
     student = student_of(recipe, model.recipe)
     trainer = new_trainer(recipe, student, model, model.recipe.sampling, start)
-    for denoiser, tensors in ((trainer.denoiser, weights(unbroken[0])), (trainer.critic.denoiser, weights(teacher))):
+    for denoiser, tensors in ((trainer.denoiser, weights(unbroken[0])), (trainer.critic.module, weights(teacher))):
         assert all(torch.equal(value, tensors[n].float()) for n, value in denoiser.state_dict().items())
     (walk,) = trainer.objective.walks.values()
     assert len(walk) == 3 and (float(walk[0]), float(walk[-1])) == pytest.approx((80, 2.0))

@@ -75,9 +75,9 @@ class ConsistencySettings:
 class MatchingSettings:
     """How a student learns to make what its teacher might make, whatever the path that led there."""
 
-    part: Annotated[float, Gt(0), Le(1)] = 0.25
+    part: Annotated[float, Gt(0), Le(1)] = 0.5
     """Part of the passes in which the student learns; in all of them its critic learns what it makes."""
-    haste: Annotated[float, Gt(0), Le(100)] = 4.0
+    haste: Annotated[float, Gt(0), Le(100)] = 2.5
     """The critic's learning rate by the student's."""
     hold: Annotated[float, Ge(0), Le(100)] = 1.0
     """How firmly the student holds to what it answered at its start, so that no kind of clip is lost."""

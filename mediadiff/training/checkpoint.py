@@ -33,9 +33,9 @@ def save(folder: Path, trainer: Trainer) -> Path:
     }
     if trainer.snapshot is not None:
         parts["snapshot"] = trainer.snapshot
-    if trainer.critic and trainer.critic_optimizer:
-        parts["critic"] = dict(trainer.critic.denoiser.state_dict())
-        parts["critic_optimizer"] = trainer.critic_optimizer.state()
+    if trainer.critic:
+        parts["critic"] = dict(trainer.critic.module.state_dict())
+        parts["critic_optimizer"] = trainer.critic.state()
     hashes = {name: save_tensors(aside / f"{name}.safetensors", tensors) for name, tensors in parts.items()}
     write_json(
         aside / "state.json",
@@ -92,9 +92,9 @@ def _load(path: Path, trainer: Trainer) -> None:
         raise ModelError(f"{path} was made by another recipe: {str(error).splitlines()[0]}") from error
     trainer.average.load(parts["average"])
     trainer.optimizer.load(parts["optimizer"])
-    if trainer.critic and trainer.critic_optimizer:
-        trainer.critic.denoiser.load_state_dict(parts["critic"])
-        trainer.critic_optimizer.load(parts["critic_optimizer"])
+    if trainer.critic:
+        trainer.critic.module.load_state_dict(parts["critic"])
+        trainer.critic.load(parts["critic_optimizer"])
     trainer.snapshot = parts.get("snapshot")
     trainer.clips, trainer.slowdown = state["clips"], state["slowdown"]
     trainer.course = Course(**state["course"])

@@ -21,10 +21,11 @@ class Optimizer:
     A matrix, or the kernel of a convolution of planes as one with a row for each output, moves by its momentum made
     orthogonal (Muon; scaled to AdamW's own steps as in arXiv 2502.16982, eq. 4): all that a batch teaches counts, not
     what it repeats most. All else, such as vectors and tables, moves as AdamW moves it. With `bf16` Muon computes in
-    bfloat16.
+    bfloat16. `haste` is its learning rate by the one that is asked for.
     """
 
-    def __init__(self, module: nn.Module, bf16: bool):
+    def __init__(self, module: nn.Module, bf16: bool, haste: float = 1.0):
+        self.module, self.haste = module, haste
         self.parameters = list(module.parameters())
         self.matrices = [m.weight for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and _wide(m)]
         # Kernels as matrices, in the same memory.
@@ -41,7 +42,7 @@ class Optimizer:
             view.grad = None if parameter.grad is None else parameter.grad.flatten(1)
         for optimizer in self._each():
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * self.haste
             optimizer.step()
         self.clear()
 

@@ -104,8 +104,9 @@ class Trainer:
         self.denoiser, self.standards, self.scalars = denoiser, standards, scalars
         self.settings, self.diffusion, self.objective = settings, diffusion, objective or Denoising()
         self.optimizer = Optimizer(denoiser, denoiser.bf16)
-        self.critic = self.objective.critic
-        self.critic_optimizer = Optimizer(self.critic.denoiser, denoiser.bf16) if self.critic else None
+        critic = self.objective.critic
+        self.critic = Optimizer(critic.denoiser, denoiser.bf16, critic.haste) if critic else None
+        """What takes the steps of the objective's second network, where it has one."""
         self.average = Average(denoiser, settings.average)
         self.snapshot: dict[str, Tensor] | None = None
         """The average as it was early on, for autoguidance."""
@@ -168,7 +169,7 @@ class Trainer:
         """Takes one step; one whose loss or gradient is not finite changes nothing but the number of clips seen."""
         loss, errors = self.loss(batch, self.clips)
         loss.backward()
-        optimizers = [o for o in (self.optimizer, self.critic_optimizer) if o is not None]
+        optimizers = [self.optimizer, self.critic] if self.critic else [self.optimizer]
         most = self.settings.clip_gradient
         norm = torch.stack([torch.nn.utils.clip_grad_norm_(o.parameters, most) for o in optimizers]).norm()
         outcome = Outcome(
@@ -180,9 +181,8 @@ class Trainer:
         if outcome.finite:
             self.course.update(outcome.loss)
             rate = learning_rate(self.settings, self.clips) * self.slowdown
-            self.optimizer.step(rate)
-            if self.critic and self.critic_optimizer:
-                self.critic_optimizer.step(rate * self.critic.haste)
+            for optimizer in optimizers:
+                optimizer.step(rate)
             self.average.update(self.denoiser, self.clips, self.settings.batch)
         for optimizer in optimizers:
             optimizer.clear()

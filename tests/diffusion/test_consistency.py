@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from mediadiff.data.loader import Batch
 from mediadiff.diffusion.consistency import Consistency, kept
 from mediadiff.diffusion.denoiser import Denoiser
 from mediadiff.diffusion.sampling import sample
@@ -18,7 +17,7 @@ from mediadiff.diffusion.streams import Standard
 from mediadiff.rng import generator, normal
 from mediadiff.training.settings import TuningSettings
 from mediadiff.training.step import Trainer
-from tests.diffusion.networks import Perceptron
+from tests.diffusion import two_kinds
 
 STD = 0.7
 RANDOM = torch.Generator()
@@ -209,24 +208,16 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
 
 
 def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
-    def teacher(x, sigma, condition):
-        """Exact for data of one half at -1 and one half at 1, hardly blurred."""
-        variance = 0.01 + sigma["a"][:, None, :, None, None] ** 2
-        middle = (x["a"] / variance).tanh()
-        return {"a": middle + (x["a"] - middle) * 0.01 / variance}
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        denoiser = Denoiser(Perceptron(), {"a": torch.nn.Identity()})
+        denoiser = Denoiser(two_kinds.Perceptron(), {"a": torch.nn.Identity()})
     settings = TuningSettings(clips=128 * 700, batch=128, learning_rate=1e-2, warmup=0, average=128 * 50, drop=0.0)
     levels = DiffusionSettings(mean=0.5, std=1.7)
-    objective = Consistency(ConsistencySettings(stages=6, q=2.0), teacher, everywhere)
+    objective = Consistency(ConsistencySettings(stages=6, q=2.0), two_kinds.exact, everywhere)
     trainer = Trainer(denoiser, {"a": Standard(0.0, 1.0)}, {}, settings, levels, objective)
-    nothing = {"labels": torch.full((128,), -1), "captions": [""] * 128, "scalars": {}, "names": [""] * 128}
     for step in range(700):
         side = 2.0 * (torch.rand(128, generator=generator("side", step)) < 0.5) - 1
-        data = (side + 0.1 * normal((128,), "data", step)).reshape(128, 1, 1, 1, 1)
-        trainer.step(Batch({"a": data}, {"a": torch.ones(128, dtype=torch.bool)}, **nothing))
+        trainer.step(two_kinds.batch(side + 0.1 * normal((128,), "data", step)))
     denoiser.load_state_dict(trainer.average.weights)
 
     count = 4000
@@ -247,5 +238,9 @@ def test_a_student_draws_in_two_steps_what_its_teacher_needs_many_for():
         return float((x.sort().values - other.sort().values).abs().mean())
 
     student = fault(drawn(denoiser, "lcm", 0.5))
-    rivals = {(s, low): fault(drawn(teacher, s, low)) for s in ("unipc", "dpmpp_2m", "euler_a") for low in (0.004, 0.5)}
+    rivals = {
+        (s, low): fault(drawn(two_kinds.exact, s, low))
+        for s in ("unipc", "dpmpp_2m", "euler_a")
+        for low in (0.004, 0.5)
+    }
     assert student < 0.2 and student < 0.5 * min(rivals.values()), (student, rivals)
