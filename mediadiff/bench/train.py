@@ -13,6 +13,7 @@ from mediadiff.bench.profile import phase, where
 from mediadiff.bench.subject import Subject, peak_memory
 from mediadiff.bench.timing import Timing, timed
 from mediadiff.recipe import TrainRecipe
+from mediadiff.training.memory import kept
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Training:
     """Shares of a step's time."""
 
 
+@kept()
 def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
     """Measures some steps, for about `budget` seconds each figure; what it makes goes into `folder`."""
     subject = Subject.of(recipe, folder)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from mediadiff.data.loader import Batch
+from mediadiff.training.memory import kept
 from mediadiff.training.step import Trainer
 
 STEPS = 40
@@ -15,6 +16,7 @@ STEPS = 40
 PASSES = 0.85
 
 
+@kept()
 def overfit(trainer: Trainer, batch: Batch) -> float:
     """The squared error on the first clip of `batch` after a short training on it alone, as a part of that before.
 

@@ -14,6 +14,7 @@ from mediadiff.errors import TrainingError
 from mediadiff.training import checkpoint
 from mediadiff.training.course import Course
 from mediadiff.training.log import Log
+from mediadiff.training.memory import kept
 from mediadiff.training.step import Outcome, Trainer
 
 Report = Callable[[dict[str, Any]], None]
@@ -45,6 +46,7 @@ class Loop:
         self.log: Log | None = None
         self.skipped = 0
 
+    @kept()
     def run(self, resume: bool) -> None:
         """Trains. With `resume` it goes on from the last checkpoint, to the same weights as an unbroken run."""
         trainer, settings = self.trainer, self.trainer.settings

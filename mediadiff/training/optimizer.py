@@ -36,6 +36,14 @@ class Optimizer:
         # It takes no empty list.
         self.muon = Muon(self.views, 0.0, DECAY_MATRICES, bf16) if self.views else None
 
+    def clip(self, most: float) -> Tensor:
+        """The norm of all gradients together, `[]`; where it is above `most`, they are scaled down to that."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        # Scaled by 1 they would stay what they are, after going through memory once more.
+        if norm > most:
+            nn.utils.clip_grads_with_norm_(self.parameters, most, norm)
+        return norm
+
     def step(self, learning_rate: float) -> None:
         """Changes the parameters in place by their gradients, and drops the gradients."""
         for view, parameter in zip(self.views, self.matrices, strict=True):

@@ -170,8 +170,7 @@ class Trainer:
         loss, errors = self.loss(batch, self.clips)
         loss.backward()
         optimizers = [self.optimizer, self.critic] if self.critic else [self.optimizer]
-        most = self.settings.clip_gradient
-        norm = torch.stack([torch.nn.utils.clip_grad_norm_(o.parameters, most) for o in optimizers]).norm()
+        norm = torch.stack([o.clip(self.settings.clip_gradient) for o in optimizers]).norm()
         outcome = Outcome(
             float(loss.detach()),
             sum(float(e) for e in errors.values()) / len(errors),

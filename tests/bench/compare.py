@@ -1,8 +1,8 @@
 """Training steps and predictions side by side with other libraries' networks: `make bench` runs it.
 
-In one process, on the same clip and batch, with about as many weights and as many threads; all variants take turns,
-round after round, and medians count. Prints the table; `--write` puts it into README.md and adds a line to
-record.jsonl.
+On the same clip and batch, with about as many weights and as many threads; all variants take turns, round after
+round, and medians count. Each side has a process of its own, as each treats memory in its own way. Prints the table;
+`--write` puts it into README.md and adds a line to record.jsonl.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import multiprocessing
 import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from mediadiff.bench.run import machine
+from mediadiff.training.memory import kept
 from tests.bench.pairs import APART, PAIRS, Pair
 from tests.bench.peers import Peer
 
@@ -30,43 +34,82 @@ RECORD = Path(__file__).parent / "record.jsonl"
 BEGIN, END = "<!-- bench: written by make bench -->", "<!-- /bench -->"
 
 
-def measure(pair: Pair, rounds: int) -> dict[str, Any]:
-    """Median seconds of the step and the prediction of each variant, and the numbers of weights."""
-    theirs, ours = pair.theirs(), pair.ours(True, True)
-    if abs(ours.parameters / theirs.parameters - 1) > APART:
-        raise ValueError(f"{pair.name} has {theirs.parameters} weights, ours {ours.parameters}: choose other channels")
-    variants: dict[str, tuple[Peer, bool]] = {
-        "theirs float32": (theirs, False),
-        "theirs bf16": (theirs, True),
-        "ours bf16": (ours, False),
+class Side(Protocol):
+    """Variants of one network; each with whether it runs under autocast to bfloat16."""
+
+    def __call__(self, pair: Pair) -> dict[str, tuple[Peer, bool]]: ...
+
+
+def theirs(pair: Pair) -> dict[str, tuple[Peer, bool]]:
+    """The other library's, as it comes and under autocast."""
+    peer = pair.theirs()
+    return {"theirs float32": (peer, False), "theirs bf16": (peer, True)}
+
+
+def ours(pair: Pair) -> dict[str, tuple[Peer, bool]]:
+    """Ours, which knows of bfloat16 itself, with memory kept between steps as training keeps it."""
+    _lasting.enter_context(kept())
+    return {
+        "ours bf16": (pair.ours(True, True), False),
         "ours float32": (pair.ours(False, True), False),
         "ours unfolded bf16": (pair.ours(True, False), False),
         "ours unfolded float32": (pair.ours(False, False), False),
     }
-    taken: dict[str, dict[str, list[float]]] = {name: {"step": [], "forward": []} for name in variants}
-    for turn in range(rounds + 1):
-        for name, (peer, autocast) in variants.items():
-            for what in ("step", "forward"):
-                seconds = _taken(getattr(peer, what), autocast)
-                # The first round warms up.
-                if turn:
-                    taken[name][what].append(seconds)
+
+
+_lasting = ExitStack()
+_variants: dict[str, tuple[Peer, bool]] = {}
+"""Of the process that holds a side: how one side treats its memory is nothing to the other."""
+
+
+def _prepare(side: Side, pair: Pair) -> None:
+    torch.manual_seed(0)
+    _variants.update(side(pair))
+
+
+def _weights() -> dict[str, int]:
+    return {name: peer.parameters for name, (peer, _) in _variants.items()}
+
+
+def _taken(name: str, what: str) -> float:
+    peer, autocast = _variants[name]
+    begun = time.perf_counter()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        getattr(peer, what)()
+    return time.perf_counter() - begun
+
+
+def measure(pair: Pair, rounds: int) -> dict[str, Any]:
+    """Median seconds of the step and the prediction of each variant, and the numbers of weights."""
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        holds: dict[str, Executor] = {}
+        weights: dict[str, int] = {}
+        for side in (theirs, ours):
+            process = stack.enter_context(ProcessPoolExecutor(1, spawn, _prepare, (side, pair)))
+            found = process.submit(_weights).result()
+            weights |= found
+            holds |= dict.fromkeys(found, process)
+        their, our = weights["theirs float32"], weights["ours bf16"]
+        if abs(our / their - 1) > APART:
+            raise ValueError(f"{pair.name} has {their} weights, ours {our}: choose other channels")
+        taken: dict[str, dict[str, list[float]]] = {name: {"step": [], "forward": []} for name in weights}
+        for turn in range(rounds + 1):
+            for name, process in holds.items():
+                for what in ("step", "forward"):
+                    seconds = process.submit(_taken, name, what).result()
+                    # The first round warms up.
+                    if turn:
+                        taken[name][what].append(seconds)
     return {
         "name": pair.name,
         "clip": pair.clip,
         "batch": pair.batch,
-        "weights": {"theirs": theirs.parameters, "ours": ours.parameters},
+        "weights": {"theirs": their, "ours": our},
         "seconds": {
             name: {what: statistics.median(seconds) for what, seconds in each.items()} for name, each in taken.items()
         },
     }
-
-
-def _taken(run: Callable[[], object], autocast: bool) -> float:
-    begun = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        run()
-    return time.perf_counter() - begun
 
 
 def table(figures: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> str:
@@ -122,7 +165,6 @@ def main() -> None:
         parser.error(f"--only takes a part of one of: {', '.join(pair.name for pair in PAIRS)}; got {asked.only}")
     if asked.write and len(pairs) < len(PAIRS):
         parser.error("--write writes the whole table: leave --only out")
-    torch.manual_seed(0)
     where, figures = machine(), []
     for pair in pairs:
         print(pair.name, flush=True)

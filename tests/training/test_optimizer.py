@@ -52,6 +52,23 @@ def test_all_else_moves_as_adamw_moves_it(module, name):
     assert moved(module)[name].abs() == pytest.approx(RATE, rel=1e-3)
 
 
+def test_gradients_are_scaled_down_to_what_is_allowed_and_left_alone_below(module):
+    optimizer = Optimizer(with_gradients(module, 0), False)
+    before = [p.grad.clone() for p in module.parameters()]
+    norm = torch.cat([g.flatten() for g in before]).norm()
+    assert optimizer.clip(float(norm) * 1.01) == pytest.approx(float(norm))
+    assert all(torch.equal(p.grad, g) for p, g in zip(module.parameters(), before, strict=True))
+    assert optimizer.clip(2.0) == pytest.approx(float(norm))
+    for parameter, gradient in zip(module.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient * (2.0 / norm))
+
+
+def test_gradients_that_are_not_finite_have_a_norm_that_is_not(module):
+    optimizer = Optimizer(with_gradients(module, 0), False)
+    module["square"].bias.grad[3] = torch.nan
+    assert not torch.isfinite(optimizer.clip(1.0))
+
+
 def test_a_step_drops_the_gradients(module):
     optimizer = Optimizer(with_gradients(module, 0), False)
     optimizer.step(RATE)
