@@ -252,10 +252,12 @@ def machine() -> dict[str, Any]:
     """What the bits of a result may depend on, besides the recipe."""
     import torch
 
+    from mediadiff.nn.precision import units
+
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": units(),
         "system": f"{platform.system()} {platform.machine()}",
     }
 

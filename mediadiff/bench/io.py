@@ -12,6 +12,7 @@ from mediadiff.bench.subject import Subject
 from mediadiff.bench.timing import Timing, timed
 from mediadiff.io.read import read
 from mediadiff.recipe import TrainRecipe
+from mediadiff.training.memory import kept
 
 FILES = 16
 """Videos to decode, spread over the folder."""
@@ -44,7 +45,8 @@ def loading(recipe: TrainRecipe, folder: Path, budget: float) -> Loading:
     subject = Subject.of(recipe, folder)
     batches, one, size = subject.batches(), subject.batch(0), recipe.training.batch
     loader = timed(lambda: next(batches), budget / 4)
-    step = timed(lambda: subject.trainer.step(one), budget)
+    with kept():
+        step = timed(lambda: subject.trainer.step(one), budget)
     return Loading(loader, size / loader.seconds, step.seconds / loader.seconds)
 
 

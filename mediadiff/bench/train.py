@@ -41,13 +41,13 @@ class Training:
     """Shares of a step's time."""
 
 
-@kept()
 def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
     """Measures some steps, for about `budget` seconds each figure; what it makes goes into `folder`."""
     subject = Subject.of(recipe, folder)
     trainer, batches = subject.trainer, subject.batches()
     before = peak(trainer.denoiser.bf16, budget / 20)
-    step = timed(lambda: trainer.step(next(batches)), budget)
+    with kept():
+        step = timed(lambda: trainer.step(next(batches)), budget)
     memory = peak_memory()
 
     batch = subject.batch(0)
@@ -66,6 +66,8 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
     forward = timed(predict, budget / 2)
     highest = peak(trainer.denoiser.bf16, budget / 20).beside(before)
     counts, forward_flops = count(lambda: trainer.step(batch)), count(predict).flops
+    with kept():
+        spent = where(loaded_step)
     size = recipe.training.batch
     return Training(
         parameters=sum(p.numel() for p in trainer.optimizer.parameters),
@@ -82,5 +84,5 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
         step_share=counts.flops / step.seconds / highest.rate,
         forward_share=forward_flops / forward.seconds / highest.rate,
         memory_bytes=memory,
-        where=where(loaded_step),
+        where=spent,
     )

@@ -63,7 +63,10 @@ class Denoiser(nn.Module):
 
         With `circular` the end of a clip goes on at its beginning.
         """
-        predicted, _ = self.raw(x, sigma, condition, circular)
+        return self.answer(x, sigma, self.raw(x, sigma, condition, circular)[0])
+
+    def answer(self, x: Streams, sigma: Streams, predicted: Streams) -> dict[str, Tensor]:
+        """The clean streams that the network has `predicted` for `x`."""
         out = {}
         for name, f in predicted.items():
             skip, scale = self.scalings(cells(sigma[name]))
@@ -71,12 +74,17 @@ class Denoiser(nn.Module):
         return out
 
     def loss(self, clean: Streams, noise: Streams, sigma: Streams, condition: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to minimise, and the plain squared error of the network's target per clip, `[B]` for each stream.
+        """The loss to minimise, and the plain squared error of the network's target per clip, `[B]` for each stream."""
+        x = {n: clean[n] + cells(sigma[n]) * noise[n] for n in clean}
+        return self.weighed(clean, x, sigma, *self.raw(x, sigma, condition))
+
+    def weighed(
+        self, clean: Streams, x: Streams, sigma: Streams, predicted: Streams, level: Streams
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of what the network has `predicted` for `x`, and the squared error per clip, as `loss` gives them.
 
         The error of every noisy cell is weighed by the learned uncertainty of its level (arXiv 2312.02696, eq. 21).
         """
-        x = {n: clean[n] + cells(sigma[n]) * noise[n] for n in clean}
-        predicted, level = self.raw(x, sigma, condition)
         total, errors = torch.zeros(()), {}
         for name, f in predicted.items():
             noisy = sigma[name] > 0

@@ -74,13 +74,14 @@ class Matching:
         with torch.set_grad_enabled(learns):
             made = denoiser(x, asked, condition)
         fixed = {n: value.detach() for n, value in made.items()}
+        noisy = {n: fixed[n] + cells(level[n]) * noise[n] for n in fixed}
         critic = self.critic.denoiser
-        total, errors = critic.loss(fixed, noise, level, condition)
+        predicted, levels = critic.raw(noisy, level, condition)
+        total, errors = critic.weighed(fixed, noisy, level, predicted, levels)
         if learns:
-            noisy = {n: fixed[n] + cells(level[n]) * noise[n] for n in fixed}
             with torch.no_grad():
-                wanted, likely = self.teacher(noisy, level, condition), critic(noisy, level, condition)
-                before = self.start(x, asked, condition)
+                likely = critic.answer(noisy, level, predicted)
+                wanted, before = self.teacher(noisy, level, condition), self.start(x, asked, condition)
             for n, value in made.items():
                 step = towards(wanted[n], likely[n], fixed[n], ~given[n]) - self.settings.hold * (fixed[n] - before[n])
                 pull = _mean(value * step, ~given[n]).sum() / (~given[n]).any(1).sum().clamp_min(1)

@@ -64,10 +64,9 @@ def _version(name: str) -> str:
 
 def numerics(order: Order, bf16: bool) -> dict[str, Any]:
     """What else float results depend on: the processor, the threads, the precision, the clips that run at once."""
-    import torch
+    from mediadiff.nn.precision import units
 
-    processor = torch.backends.cpu.get_cpu_capability()
-    return {"processor": processor, "threads": order.sampling.threads, "bf16": bf16, "batch": order.sampling.batch}
+    return {"processor": units(), "threads": order.sampling.threads, "bf16": bf16, "batch": order.sampling.batch}
 
 
 def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -7,20 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of glibc's malloc.h: above how much free memory at its end the heap shrinks, and how many pieces may lie outside it.
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-KEPT = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
-# What glibc comes to by itself where large pieces are freed; once told, it adapts no more.
-AFTERWARDS = {TRIM_THRESHOLD: 64 * 1024**2, MMAP_MAX: 65536}
+# Of glibc's malloc.h: how much free memory at its end makes the heap shrink (-1: none does), the size from which pieces
+# lie outside the heap, and how many may.
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+KEPT = {TRIM_THRESHOLD: -1, MMAP_MAX: 0}
+# What glibc comes to by itself where large pieces are freed; once told anything, it adapts no more.
+AFTERWARDS = {TRIM_THRESHOLD: 64 * 1024**2, MMAP_THRESHOLD: 32 * 1024**2, MMAP_MAX: 65536}
 
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Meanwhile this process keeps what it frees; afterwards it gives it back.
+    """Meanwhile this process keeps what its main thread frees; afterwards it gives back whole pages that are free.
 
-    A step frees hundreds of megabytes in large pieces. What went back to the system comes anew page by page, which is
-    4 to 14 % of a step's time, and keeping it makes no process larger at its peak. Only glibc can be told so; with
-    another C library nothing changes.
+    A step frees hundreds of megabytes in large pieces. What went back to the system comes anew page by page, which
+    took 4 to 14 % of the step of a shipped recipe; at their peaks the processes were as large. Only glibc can be told
+    so; with another C library nothing changes. One may not lie in another.
     """
     library = _glibc()
     if library is None:
@@ -40,4 +41,4 @@ def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None)
-    return library if hasattr(library, "mallopt") else None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

@@ -23,6 +23,7 @@ from mediadiff.nn.condition import Condition
 from mediadiff.nn.settings import OF_STREAMS
 from mediadiff.recipe import TrainRecipe, from_dict, load_recipe
 from mediadiff.rng import generator
+from mediadiff.training.memory import kept
 
 LEVELS = (1.0, 5.0, 10.0, 20.0, 40.0)
 """Noise, as multiples of the standard deviation of the data."""
@@ -57,6 +58,7 @@ class Trained:
         return found
 
 
+@kept()
 def trained(recipe: TrainRecipe, folder: Path) -> Trained:
     """A model by the recipe, trained to its end in memory."""
     subject = Subject.of(recipe, folder)

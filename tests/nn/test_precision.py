@@ -5,7 +5,7 @@ import torch
 
 from mediadiff.model import find, load, shipped
 from mediadiff.nn.condition import Condition
-from mediadiff.nn.precision import is_quicker, use_bf16
+from mediadiff.nn.precision import is_quicker, named, units, use_bf16
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,23 @@ def test_bf16_is_used_where_it_is_quicker(processor, quicker):
 def test_precision_as_asked():
     assert use_bf16("bf16") and not use_bf16("float32")
     assert use_bf16("auto") == is_quicker(torch.cpu.get_capabilities())
+
+
+@pytest.mark.parametrize(
+    ("processor", "name"),
+    [
+        ({}, "AVX512"),
+        ({"avx512_bf16": True, "amx_bf16": False}, "AVX512 BF16"),
+        ({"avx512_bf16": True, "amx_bf16": True}, "AVX512 AMX"),
+        ({"bf16": True}, "AVX512 BF16"),
+    ],
+)
+def test_processors_whose_results_differ_have_names_that_do(processor, name):
+    assert named("AVX512", processor) == name
+
+
+def test_the_units_of_this_processor_begin_as_torch_calls_them():
+    assert units().split()[0] == torch.backends.cpu.get_cpu_capability().split()[0]
 
 
 def layers_in_use(name):

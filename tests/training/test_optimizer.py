@@ -55,9 +55,11 @@ def test_all_else_moves_as_adamw_moves_it(module, name):
 def test_gradients_are_scaled_down_to_what_is_allowed_and_left_alone_below(module):
     optimizer = Optimizer(with_gradients(module, 0), False)
     before = [p.grad.clone() for p in module.parameters()]
+    versions = [p.grad._version for p in module.parameters()]
     norm = torch.cat([g.flatten() for g in before]).norm()
     assert optimizer.clip(float(norm) * 1.01) == pytest.approx(float(norm))
     assert all(torch.equal(p.grad, g) for p, g in zip(module.parameters(), before, strict=True))
+    assert [p.grad._version for p in module.parameters()] == versions
     assert optimizer.clip(2.0) == pytest.approx(float(norm))
     for parameter, gradient in zip(module.parameters(), before, strict=True):
         torch.testing.assert_close(parameter.grad, gradient * (2.0 / norm))
