@@ -25,7 +25,8 @@ class Muon(torch.optim.Optimizer):
     What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but also in float32:
     torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it. And it
     makes momenta orthogonal in turns, about half of the work in each step: between its turns a matrix goes on in its
-    last direction, as its momentum changes by little. That costs a hundredth of the loss and saves 6 to 19 % of a step.
+    last direction, as its momentum changes by little. Steps of the shipped recipes take 6 to 19 % less time, and after
+    as many of them the loss is a hundredth or two higher at most: after as much time it is lower.
     """
 
     def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float, bf16: bool):
