@@ -25,8 +25,9 @@ class Muon(torch.optim.Optimizer):
     What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but also in float32:
     torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it. And it
     makes momenta orthogonal in turns, about half of the work in each step: between its turns a matrix goes on in its
-    last direction, as its momentum changes by little. Steps of the shipped recipes take 6 to 19 % less time, and after
-    as many of them the loss is a hundredth or two higher at most: after as much time it is lower.
+    last direction, as its momentum changes by little. Steps of the shipped recipes take 6 to 19 % less time. After
+    as many of them the test loss of digits was 2 % higher and that of scenes 1 % lower; after as much time that of
+    digits was 3 % lower.
     """
 
     def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float, bf16: bool):
@@ -54,7 +55,8 @@ class Muon(torch.optim.Optimizer):
             for matrices in due.values():
                 directions = orthogonal(torch.stack([self._ahead(matrix) for matrix in matrices]))
                 for matrix, direction in zip(matrices, directions, strict=True):
-                    self.state[matrix]["direction"] = direction.to(matrix.dtype, copy=True)
+                    # In memory as the matrix lies, where `orthogonal` may have turned it.
+                    self.state[matrix]["direction"] = torch.empty_like(matrix).copy_(direction)
             for matrix in moved:
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 matrix.add_(self.state[matrix]["direction"], alpha=-0.2 * sqrt(max(matrix.shape)) * group["lr"])
