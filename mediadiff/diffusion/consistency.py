@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mediadiff.diffusion.denoiser import Denoiser, cells
 from mediadiff.diffusion.guidance import Denoise
+from mediadiff.diffusion.lesson import Lesson
 from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings
 from mediadiff.diffusion.streams import Streams
 
@@ -36,23 +37,14 @@ class Consistency:
     lowest: Callable[[str], float]
     """The level of a stream below which the teacher is not asked in sampling."""
 
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        clean: Streams,
-        noise: Streams,
-        sigma: Streams,
-        condition: Any,
-        random: torch.Generator,
-        progress: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoiser: Denoiser, lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the squared distance of the two answers per clip, `[B]` for each stream."""
         # A walk begins at SIGMA_MAX: what is drawn above it makes the answer there, which counts most, better.
-        t = {n: s.clamp_max(SIGMA_MAX) for n, s in sigma.items()}
-        x = {n: clean[n] + cells(t[n]) * noise[n] for n in clean}
-        target = self.target(denoiser, x, t, condition, progress)
+        t = {n: s.clamp_max(SIGMA_MAX) for n, s in lesson.sigma.items()}
+        x = {n: clean + cells(t[n]) * lesson.noise[n] for n, clean in lesson.clean.items()}
+        target = self.target(denoiser, x, t, lesson.condition, lesson.progress)
         total, errors = torch.zeros(()), {}
-        for name, answer in denoiser(x, t, condition).items():
+        for name, answer in denoiser(x, t, lesson.condition).items():
             noisy = t[name] > 0
             count = noisy.sum(1).clamp_min(1)
             # 1 / t^2 + 1 / sigma_data^2, for data of unit variance: as the paper weighs distances.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mediadiff.diffusion.denoiser import Denoiser, cells
 from mediadiff.diffusion.guidance import Denoise
+from mediadiff.diffusion.lesson import Lesson
 from mediadiff.diffusion.settings import SIGMA_MAX, MatchingSettings
 from mediadiff.diffusion.streams import Streams
 
@@ -51,30 +52,22 @@ class Matching:
     walks: Mapping[str, Tensor]
     """The falling noise levels `[steps]` of each stream at which the student is asked."""
 
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        clean: Streams,
-        noise: Streams,
-        sigma: Streams,
-        condition: Any,
-        random: torch.Generator,
-        progress: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoiser: Denoiser, lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         """The critic's loss, whose gradient moves the student, too, and the squared error of the critic per clip.
 
-        The errors are `[B]` for each stream. `sigma` is where the distributions are compared. The student learns in a
-        part of the calls only, drawn from `random`: a critic that lags behind would let it lose kinds of clips.
+        The errors are `[B]` for each stream. The distributions are compared at the levels of the lesson. The student
+        learns in a part of the calls only, drawn at random: a critic that lags behind would let it lose kinds of clips.
         """
-        level = {n: s.clamp(self.lowest(n), SIGMA_MAX).masked_fill(s == 0, 0.0) for n, s in sigma.items()}
+        random, condition = lesson.random, lesson.condition
+        level = {n: s.clamp(self.lowest(n), SIGMA_MAX).masked_fill(s == 0, 0.0) for n, s in lesson.sigma.items()}
         drawn = bool(torch.rand((), generator=random) < self.settings.part)
         learns = drawn and torch.is_grad_enabled()
         given = {n: s == 0 for n, s in level.items()}
-        x, asked = self.shown(denoiser, clean, given, condition, random)
+        x, asked = self.shown(denoiser, lesson.clean, given, condition, random)
         with torch.set_grad_enabled(learns):
             made = denoiser(x, asked, condition)
         fixed = {n: value.detach() for n, value in made.items()}
-        noisy = {n: fixed[n] + cells(level[n]) * noise[n] for n in fixed}
+        noisy = {n: fixed[n] + cells(level[n]) * lesson.noise[n] for n in fixed}
         critic = self.critic.denoiser
         predicted, levels = critic.raw(noisy, level, condition)
         total, errors = critic.weighed(fixed, noisy, level, predicted, levels)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mediadiff.data.loader import Batch
 from mediadiff.diffusion.denoiser import Denoiser
+from mediadiff.diffusion.lesson import Lesson
 from mediadiff.diffusion.maps import draw_maps
 from mediadiff.diffusion.matching import Critic
 from mediadiff.diffusion.settings import DiffusionSettings
@@ -52,21 +53,8 @@ class Objective(Protocol):
     def critic(self) -> Critic | None:
         """A second network, which learns beside the denoiser from the same loss."""
 
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        clean: Streams,
-        noise: Streams,
-        sigma: Streams,
-        condition: Condition,
-        random: torch.Generator,
-        progress: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and the squared error per clip, `[B]` for each stream; `progress` goes from 0 to 1.
-
-        `clean` and `noise` are `[B, C, T, H, W]`, `sigma` is `[B, T]`, 0 where a clip is given; what else is drawn
-        comes from `random`.
-        """
+    def __call__(self, denoiser: Denoiser, lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and the squared error per clip, `[B]` for each stream."""
 
 
 class Denoising:
@@ -75,18 +63,9 @@ class Denoising:
     logarithmic = True
     critic = None
 
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        clean: Streams,
-        noise: Streams,
-        sigma: Streams,
-        condition: Condition,
-        random: torch.Generator,
-        progress: float,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, denoiser: Denoiser, lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and the squared error per clip."""
-        return denoiser.loss(clean, noise, sigma, condition)
+        return denoiser.loss(lesson.clean, lesson.noise, lesson.sigma, lesson.condition)
 
 
 class Trainer:
@@ -154,8 +133,8 @@ class Trainer:
         sets = _each_stream(batch) if alone else _by_streams(batch)
         for names, rows in sets:
             x, added, level = ({n: streams[n][rows] for n in names} for streams in (clean, noise, sigma))
-            asked = condition.of_rows(rows)
-            loss, found = self.objective(self.denoiser, x, added, level, asked, random, progress)
+            lesson = Lesson(x, added, level, condition.of_rows(rows), random, progress)
+            loss, found = self.objective(self.denoiser, lesson)
             total = total + loss * (len(rows) / size)
             for n, error in found.items():
                 errors[n] = errors[n] + error.mean() * (len(rows) / int(batch.present[n].sum()))

@@ -15,12 +15,12 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -34,10 +34,8 @@ RECORD = Path(__file__).parent / "record.jsonl"
 BEGIN, END = "<!-- bench: written by make bench -->", "<!-- /bench -->"
 
 
-class Side(Protocol):
-    """Variants of one network; each with whether it runs under autocast to bfloat16."""
-
-    def __call__(self, pair: Pair) -> dict[str, tuple[Peer, bool]]: ...
+Side = Callable[[Pair], dict[str, tuple[Peer, bool]]]
+"""Makes the variants of one side by name, each with whether it runs under autocast to bfloat16."""
 
 
 def theirs(pair: Pair) -> dict[str, tuple[Peer, bool]]:

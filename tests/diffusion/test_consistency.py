@@ -10,6 +10,7 @@ import torch
 
 from mediadiff.diffusion.consistency import Consistency, kept
 from mediadiff.diffusion.denoiser import Denoiser
+from mediadiff.diffusion.lesson import Lesson
 from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import karras
 from mediadiff.diffusion.settings import SIGMA_MAX, ConsistencySettings, DiffusionSettings
@@ -180,14 +181,14 @@ def test_what_is_given_stays_given_and_weighs_nothing():
     for progress in (0.0, 1.0):
         target = loss.target(denoiser, x, sigma, asked, progress)["a"]
         assert torch.equal(target[:, :, 1], clean["a"][:, :, 1]) and torch.equal(target[2], clean["a"][2])
-    total, errors = loss(denoiser, clean, noise, sigma, asked, RANDOM, 0.5)
+    total, errors = loss(denoiser, Lesson(clean, noise, sigma, asked, RANDOM, 0.5))
     total.backward()
     assert math.isfinite(float(denoiser.network.weight.grad)) and float(denoiser.network.weight.grad) != 0
     assert float(errors["a"][2]) == 0 and float(errors["a"][0]) > 0
     other = {"a": noise["a"].clone()}
     other["a"][:, :, 1] += 100
     other["a"][2] += 100
-    assert torch.equal(loss(denoiser, clean, other, sigma, asked, RANDOM, 0.5)[0].detach(), total.detach())
+    assert torch.equal(loss(denoiser, Lesson(clean, other, sigma, asked, RANDOM, 0.5))[0].detach(), total.detach())
 
 
 def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
@@ -202,7 +203,8 @@ def test_data_of_one_value_leave_no_loss_and_levels_end_where_a_walk_begins():
         return {"a": torch.full_like(x["a"], 0.4)}
 
     loss = Consistency(ConsistencySettings(), teacher, everywhere)
-    total, errors = loss(same, clean, noise, {"a": torch.full((2, 3), 500.0)}, Asked(torch.zeros(2)), RANDOM, 0.9)
+    sigma = {"a": torch.full((2, 3), 500.0)}
+    total, errors = loss(same, Lesson(clean, noise, sigma, Asked(torch.zeros(2)), RANDOM, 0.9))
     assert float(total) == 0 and float(errors["a"].max()) == 0
     assert sorted(seen) == pytest.approx([80 * (1 - 1 / 5), 80.0])
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mediadiff.diffusion.denoiser import Denoiser
+from mediadiff.diffusion.lesson import Lesson
 from mediadiff.diffusion.matching import Critic, Matching, towards
 from mediadiff.diffusion.sampling import sample
 from mediadiff.diffusion.schedulers import karras
@@ -101,7 +102,7 @@ def test_the_critic_learns_always_and_the_student_now_and_then(clips):
     for draw in range(40):
         student, critic = scaled(0.5), scaled(0.1)
         objective = matching(scaled(0.9), critic, part=0.3, hold=0.0)
-        loss, errors = objective(student, clean, noise, sigma, None, generator("part", draw), 0.0)
+        loss, errors = objective(student, Lesson(clean, noise, sigma, None, generator("part", draw), 0.0))
         loss.backward()
         assert float(critic.network.weight.grad) != 0 and float(errors["b"][1]) == 0
         if student.network.weight.grad is not None:
@@ -117,7 +118,7 @@ def test_a_student_that_makes_what_its_teacher_makes_stays_and_is_held_to_its_st
     def gradient(hold, start):
         student = scaled(0.5)
         objective = matching(scaled(0.3), scaled(0.3), scaled(start), part=1.0, hold=hold)
-        objective(student, clean, noise, sigma, None, generator("same"), 0.0)[0].backward()
+        objective(student, Lesson(clean, noise, sigma, None, generator("same"), 0.0))[0].backward()
         return float(student.network.weight.grad)
 
     assert gradient(0.0, 0.9) == 0 and gradient(1.0, 0.5) == 0
@@ -136,13 +137,13 @@ def test_the_distributions_are_compared_where_the_teacher_is_asked(clips):
 
     objective = matching(teacher, scaled(0.3), part=1.0)
     sigma["b"][2] = 500
-    loss, _ = objective(scaled(0.5), clean, noise, sigma, None, generator("levels"), 0.0)
+    loss, _ = objective(scaled(0.5), Lesson(clean, noise, sigma, None, generator("levels"), 0.0))
     assert loss.requires_grad and len(asked) == 1
     for n, level in asked[0].items():
         assert torch.equal(level == 0, sigma[n] == 0)
         assert float(level[level > 0].min()) >= lowest(n) and float(level.max()) <= SIGMA_MAX
     with torch.no_grad():
-        loss, _ = objective(scaled(0.5), clean, noise, sigma, None, generator("levels"), 0.0)
+        loss, _ = objective(scaled(0.5), Lesson(clean, noise, sigma, None, generator("levels"), 0.0))
     # Where nothing is to be learnt the teacher is not asked.
     assert not loss.requires_grad and len(asked) == 1
 
