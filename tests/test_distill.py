@@ -25,7 +25,7 @@ from mediadiff.model import load
 from mediadiff.nn.condition import Condition
 from mediadiff.recipe import DistillRecipe, from_dict, json_schema, load_recipe
 from mediadiff.rng import normal, numpy_generator
-from mediadiff.training import course
+from mediadiff.training import checkpoint, course
 from tests.tiny import BOTH, grows_loud, tiny_model, tiny_recipe
 
 TRAINING = {"clips": 64, "batch": 8, "warmup": 8, "checkpoint": 32, "preview": 64, "learning_rate": 1e-3}
@@ -181,6 +181,33 @@ def test_a_student_that_matches_starts_as_asked_and_its_critic_as_the_teacher(un
     assert trainer.diffusion.mean == 0.0 and trainer.diffusion.mix == MixSettings(together=2.0, stretch=1.0)
 
 
+def test_the_critic_comes_back_with_the_student(unbroken, teacher, tmp_path):
+    model, start = load(teacher), load(unbroken[0])
+    recipe = recipe_of(teacher, start=str(unbroken[0]), matching=MATCHING)
+    student = student_of(recipe, model.recipe)
+    trainer = new_trainer(recipe, student, model, model.recipe.sampling, start)
+    encoded = build.encode(student, lambda event: None)
+    batches = [build._batch(encoded, student, i) for i in range(3)]
+
+    def state():
+        """Of the critic and its optimiser, in copies."""
+        parts = {"weights": dict(trainer.critic.module.state_dict()), "optimizer": trainer.critic.state()}
+        return {f"{part}.{n}": value.clone() for part, tensors in parts.items() for n, value in tensors.items()}
+
+    fresh = state()
+    trainer.step(batches[0])
+    checkpoint.save(tmp_path, trainer)
+    saved = state()
+    trainer.step(batches[1])
+    trainer.step(batches[2])
+    later = state()
+    assert checkpoint.load_last(tmp_path, trainer) == [] and trainer.clips == 8
+    back = state()
+    assert back.keys() == saved.keys() and all(torch.equal(back[n], saved[n]) for n in saved)
+    for other in fresh, later:
+        assert any(not torch.equal(other[n], saved[n]) for n in saved if n.startswith("weights."))
+
+
 def test_a_student_starts_from_one_of_the_same_kind_only(teacher, tmp_path):
     other = tiny_model(tmp_path / "other", labels=("a", "c"))
     with pytest.raises(
@@ -228,6 +255,11 @@ def test_levels_of_a_schedule_have_no_mean_to_be_set(tmp_path):
                 new_trainer(*asked)
         else:
             assert new_trainer(*asked).diffusion.levels == "ddpm_cosine"
+    tiny = str(tmp_path / "tiny")
+    for changes in {"mean": 1.0}, {"std": 1.0}:
+        recipe = recipe_of(tiny, start=tiny, matching=changes)
+        with pytest.raises(UsageError, match="matching.mean and matching.std are of levels edm or flow, and tiny"):
+            new_trainer(recipe, student_of(recipe, model.recipe), model, model.recipe.sampling, model)
 
 
 def test_each_stream_of_a_student_may_have_its_own_last_level(tmp_path):
@@ -306,6 +338,37 @@ def test_sound_and_picture_are_distilled_together_and_do_every_task(tmp_path):
         task = {n: str(tmp_path / v) if v == "given.mkv" else v for n, v in task.items()}
         other = next(model.render(label="1", **task))
         assert other.sound.samples.shape[1] and other.picture.frames.shape == clip.picture.frames.shape
+
+
+@pytest.mark.parametrize("steps, alone", [(1, 0.0), (2, 0.9)])
+def test_sound_and_picture_match_together_and_each_alone(steps, alone, tmp_path):
+    bounce = {"folder": None, "label": "", "bounce": {"clips": 20}}
+    teacher = tiny_model(tmp_path / "teacher", BOTH, ("1", "2"), data=bounce, sampling={"guidance": 2.0})
+    mix = {"together": 1, "across": 1, "stretch": 1, "alone": alone}
+    recipe = recipe_of(teacher.folder, start=str(teacher.folder), steps=steps, matching={"part": 1.0, "mix": mix})
+    student = student_of(recipe, teacher.recipe)
+    trainer = new_trainer(recipe, student, teacher, teacher.recipe.sampling, teacher)
+    assert {n: len(walk) for n, walk in trainer.objective.walks.items()} == {"sound": steps, "picture": steps}
+    encoded = build.encode(student, lambda event: None)
+    asked = []
+    forward = trainer.denoiser.network.forward
+
+    def noted(x, *others):
+        asked.append(tuple(x))
+        return forward(x, *others)
+
+    trainer.denoiser.network.forward = noted
+    batch = build._batch(encoded, student, 0)
+    before = {n: w.clone() for n, w in trainer.denoiser.state_dict().items()}
+    assert trainer.step(batch).finite
+    after = trainer.denoiser.state_dict()
+    assert any(not torch.equal(after[n], before[n]) for n in before if n.startswith("network.streams.sound"))
+    assert any(not torch.equal(after[n], before[n]) for n in before if n.startswith("network.streams.picture"))
+    assert set(asked) == ({("sound",), ("picture",)} if alone else {("sound", "picture")})
+    # A clip may lack a stream: what is there is learnt, and nothing is made of what is not.
+    asked.clear()
+    batch.present["picture"][:] = False
+    assert trainer.step(batch).finite and set(asked) == {("sound",)}
 
 
 def test_models_are_compared_at_equal_evaluations(unbroken, teacher, folder, monkeypatch, capsys):
