@@ -17,7 +17,6 @@ from mediadiff.model import Model, load, new_denoiser, save_model, shipped
 
 if TYPE_CHECKING:
     from mediadiff.data.cache import EncodedSet
-    from mediadiff.diffusion.streams import Standard
     from mediadiff.recipe import TrainRecipe
     from mediadiff.training.step import Trainer
 
@@ -46,7 +45,7 @@ def train(
     encoded = encode(recipe, report)
     trainer = new_trainer(recipe, encoded)
     describe_network(trainer, encoded, report)
-    if not begun:
+    if dry_run or not begun:
         part = check.overfit(trainer, _batch(encoded, recipe, 0))
         report({"event": "overfit", "part": round(part, 3), "passes": part <= check.PASSES})
         if not part <= check.PASSES:
@@ -61,7 +60,8 @@ def train(
 def place(name: str, out: Path | None, resume: bool, dry_run: bool = False) -> tuple[Path, bool]:
     """The folder of a training, `out` or `runs/NAME`, and whether one was begun there.
 
-    UsageError where one was and is not to be resumed, or the other way round.
+    UsageError where one was and is not to be resumed, or the other way round, or where a model lies that it would
+    write over.
     """
     from mediadiff.training import checkpoint
 
@@ -71,6 +71,8 @@ def place(name: str, out: Path | None, resume: bool, dry_run: bool = False) -> t
         raise UsageError(f"{out} holds a training already: go on with --resume, or choose another folder with --out")
     if resume and not begun:
         raise UsageError(f"{out} holds no checkpoint to go on from: leave --resume out, or name its folder with --out")
+    if not begun and not dry_run and (out / "model.json").exists():
+        raise UsageError(f"{out} holds a model, which a training would write over; name another folder: --out DIR")
     return out, begun
 
 
@@ -98,7 +100,7 @@ def fit(
     from mediadiff.rendering.preview import preview
     from mediadiff.training.loop import Loop
 
-    _begin(out, recipe, encoded, resume, origin)
+    _begin(out, recipe, encoded, resume, origin, machine() | {"bf16": trainer.denoiser.bf16}, report)
     labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
@@ -170,6 +172,7 @@ def new_trainer(recipe: TrainRecipe, encoded: EncodedSet) -> Trainer:
 
     from mediadiff.nn.precision import use_bf16
     from mediadiff.rng import key_seed
+    from mediadiff.training import scale
     from mediadiff.training.step import Trainer
 
     # torch draws first weights from its global state: set here for this one purpose, and put back.
@@ -186,8 +189,8 @@ def new_trainer(recipe: TrainRecipe, encoded: EncodedSet) -> Trainer:
                 f"seconds: {recipe.seconds:g} s of {name} are {steps} time steps, and this network takes multiples of "
                 f"{multiple}: try seconds: {near:g}"
             )
-    standards = {name: _measure(encoded, name) for name in recipe.streams}
-    scalars = {name: _spread(encoded, name) for name in recipe.condition.scalars}
+    standards = scale.of_streams(encoded)
+    scalars = {name: scale.of_number(encoded, name) for name in recipe.condition.scalars}
     return Trainer(denoiser, standards, scalars, recipe.training, recipe.diffusion)
 
 
@@ -225,9 +228,21 @@ def render(
     return render_files(model.generator, orders, out, model.name, model.sha256, report)
 
 
-def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool, origin: Mapping[str, Any]) -> None:
-    """Notes what a training starts from, and refuses to resume it from anything else."""
+def _begin(
+    out: Path,
+    recipe: TrainRecipe,
+    encoded: EncodedSet,
+    resume: bool,
+    origin: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    report: Report,
+) -> None:
+    """Notes what a training starts from, and refuses to resume it from anything else.
+
+    On another machine it may go on, which is said: the weights are then not bit for bit those of an unbroken run.
+    """
     run: dict[str, Any] = {"recipe": recipe.to_dict(), "data": encoded.fingerprint, "origin": dict(origin)}
+    run["machine"] = dict(machine)
     note = out / "run.json"
     if resume and note.is_file():
         before = json.loads(note.read_text(encoding="utf-8"))
@@ -244,6 +259,13 @@ def _begin(out: Path, recipe: TrainRecipe, encoded: EncodedSet, resume: bool, or
                 f"the media have changed since {out} was begun, so it cannot be continued as it was: put them back, or "
                 "train anew into another folder (--out)"
             )
+        was = before.get("machine", {})
+        changed = [
+            f"{name} {was[name]}, now {value}" for name, value in machine.items() if was.get(name, value) != value
+        ]
+        if changed:
+            text = f"it was begun on another machine ({'; '.join(changed)}): the weights will differ in their last bits"
+            report({"event": "warning", "text": text})
     out.mkdir(parents=True, exist_ok=True)
     write_json(note, run)
 
@@ -266,30 +288,6 @@ def _batch(encoded: EncodedSet, recipe: TrainRecipe, step: int) -> Any:
     from mediadiff.data.loader import batch
 
     return batch(encoded, recipe.training.seed, step, recipe.training.batch)
-
-
-def _measure(encoded: EncodedSet, stream: str) -> Standard:
-    """Mean and standard deviation of a stream over the training files, as training will cut them."""
-    from mediadiff.data.loader import batch
-    from mediadiff.diffusion.streams import Standard
-
-    size = min(256, len(encoded.members("train")))
-    sample = batch(encoded, 0, 0, size)
-    x = sample.streams[stream][sample.present[stream]]
-    if not x.numel():
-        raise UsageError(f"none of {size} files tried has {stream}; take it out of the recipe's streams")
-    if float(x.std()) < 1e-4:
-        raise UsageError(f"stream {stream}: {size} files tried are all the same value (silence, or one colour)")
-    return Standard(float(x.mean()), float(x.std()))
-
-
-def _spread(encoded: EncodedSet, name: str) -> Standard:
-    import torch
-
-    from mediadiff.diffusion.streams import Standard
-
-    values = torch.tensor([entry.scalars[name] for entry in encoded.entries if name in entry.scalars])
-    return Standard(float(values.mean()), float(values.std(correction=0).clamp_min(1e-6)))
 
 
 def _report_levels(loop: Any, encoded: EncodedSet, recipe: TrainRecipe, out: Path) -> None:

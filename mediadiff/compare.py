@@ -18,7 +18,7 @@ from mediadiff.yaml_document import read_value
 
 if TYPE_CHECKING:
     from mediadiff.diffusion.settings import SamplingSettings
-    from mediadiff.evaluation.report import Column, Evaluation
+    from mediadiff.evaluation.report import Column, Evaluation, Synchrony
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -59,7 +59,10 @@ class Comparison:
         }
 
     def text(self) -> str:
-        """A table for each medium, and one for synchrony, with one line for each model."""
+        """A table for each medium, and one for synchrony, with one line for each model.
+
+        The real clips of models that are held against the same ones come first, once.
+        """
         from mediadiff.evaluation.report import aligned, synchrony_lines
 
         heads = ["", "sampler", "steps", "evaluations", "s per clip"]
@@ -67,18 +70,23 @@ class Comparison:
         parts = aligned([heads, *([*row, f"{r.seconds:.3f}"] for row, r in zip(cost, self.rivals, strict=True))])
         for medium in dict.fromkeys(s.medium for r in self.rivals for s in r.evaluation.sections):
             rows = [[medium, "clips", "recognised", "precision", "recall", "discrepancy"]]
+            shown: list[str] = []
             for rival in self.rivals:
                 for section in rival.evaluation.sections:
                     if section.medium == medium:
-                        if len(rows) == 1:
-                            rows.append(["real test", *_cells(section.columns["real test"])])
+                        if shown != (shown := _cells(section.columns["real test"])):
+                            rows.append(["real test", *shown])
                         rows.append([rival.asked, *_cells(section.columns["rendered"])])
             parts += ["", *aligned(rows)]
-        together = {r.asked: s["rendered"] for r in self.rivals if (s := r.evaluation.synchrony)}
+        together: dict[str, Synchrony] = {}
+        for rival in self.rivals:
+            if found := rival.evaluation.synchrony:
+                name, real = next(iter(found.items()))
+                if real not in together.values():
+                    together[f"{name} ({rival.asked})" if name in together else name] = real
+                together[rival.asked] = found["rendered"]
         if together:
-            # The real clips come first.
-            name, real = next(next(iter(r.evaluation.synchrony.items())) for r in self.rivals if r.evaluation.synchrony)
-            parts += ["", *synchrony_lines({name: real, **together})]
+            parts += ["", *synchrony_lines(together)]
         return "\n".join(parts)
 
 
@@ -96,9 +104,9 @@ def compare(
     """
     told = [_parsed(one) for one in asked]
     rows = [(text, model, model.sampling(**changes), real_data(model, data)) for text, model, changes in told]
+    counts = [enough(model, num) for _, model, _, _ in rows]
     rivals = []
-    for text, model, sampling, real in rows:
-        count = enough(model) if num is None else num
+    for (text, model, sampling, real), count in zip(rows, counts, strict=True):
         requests = model.requests(count, seed=seed, **asked_of(model, real, seed))
         # What is loaded when it is first used, and tried out by the processor, is no clip's time.
         for _ in model.generator.render(requests[:1], model.seconds, sampling):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mediadiff.diffusion.guidance import Denoise
     from mediadiff.diffusion.settings import SamplingSettings
     from mediadiff.diffusion.streams import Streams
+    from mediadiff.domains.base import Domain
     from mediadiff.rendering.generator import Generator
     from mediadiff.training.step import Trainer
 
@@ -40,8 +41,6 @@ def distill(recipe: DistillRecipe, out: Path | None = None, resume: bool = False
     teacher, start = load(recipe.model), load(recipe.start) if recipe.start else None
     student = student_of(recipe, teacher.recipe)
     sampling = teacher.sampling(**{name: getattr(recipe, name) for name in GUIDANCE})
-    if sampling.autoguidance != 1 and "snapshot" not in teacher.hashes:
-        raise UsageError(f"{teacher.name} has no early snapshot for autoguidance: leave autoguidance at 1")
     if recipe.synchrony is not None and len(teacher.recipe.streams) == 1:
         raise UsageError(f"{teacher.name} makes {', '.join(teacher.recipe.streams)} alone: leave synchrony out")
     if start is not None and not _alike(start, teacher):
@@ -139,13 +138,19 @@ def _alike(start: Model, teacher: Model) -> bool:
             m.standards,
             m.scalars,
             m.recipe.network,
-            m.recipe.streams,
+            {name: _encoded(domain) for name, domain in m.recipe.streams.items()},
             m.recipe.condition,
             m.recipe.diffusion.target,
         )
         for m in (start, teacher)
     ]
     return kinds[0] == kinds[1]
+
+
+def _encoded(domain: Domain) -> dict[str, Any]:
+    """What a domain makes of media depends on: not on the iterations that find a sound's phase again."""
+    settings = asdict(domain)  # type: ignore[call-overload]
+    return {"domain": type(domain), **{name: value for name, value in settings.items() if name != "iterations"}}
 
 
 def student_of(recipe: DistillRecipe, teacher: TrainRecipe) -> TrainRecipe:

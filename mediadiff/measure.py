@@ -39,7 +39,7 @@ def measure(
     model was trained on. `sheet` is a PNG to be drawn, see
     `mediadiff.evaluation.evaluate.side_by_side`. `report` gets an event now and then.
     """
-    num = enough(model) if num is None else num
+    num = enough(model, num)
     settings = real_data(model, data)
     clips = model.render(
         num, seed=seed, steps=steps, sampler=sampler, guidance=guidance, **asked_of(model, settings, seed)
@@ -59,9 +59,12 @@ def asked_of(model: Model, data: DataSettings, seed: int) -> dict[str, Any]:
     return {"label": [item.label for item in items] if model.labels else None, "caption": [i.caption for i in items]}
 
 
-def enough(model: Model) -> int:
-    """Clips to measure a model by: ten of each label, and a hundred at least."""
-    return max(100, 10 * len(model.labels))
+def enough(model: Model, num: int | None) -> int:
+    """Clips to measure a model by: `num`, or ten of each label and a hundred at least. UsageError for less than two."""
+    num = max(100, 10 * len(model.labels)) if num is None else num
+    if num < 2:
+        raise UsageError(f"an evaluation needs two clips or more; got --num {num}")
+    return num
 
 
 def evaluated(
@@ -110,9 +113,7 @@ def measure_tasks(
         raise UsageError(
             f"{model.name} makes {' and '.join(model.recipe.streams)} alone: there are no tasks to compare"
         )
-    num = 100 if num is None else num
-    if num < 2:
-        raise UsageError(f"an evaluation needs two clips or more; got --num {num}")
+    num = 100 if num is None else enough(model, num)
     settings = real_data(model, data)
     real = read_real(settings, model.recipe.streams, model.seconds, model.labels).test
     real = [clip for clip in real if clip.sound is not None and clip.picture is not None][:num]

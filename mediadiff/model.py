@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediadiff.domains.base import exact
 from mediadiff.errors import ModelError, UsageError
-from mediadiff.io.files import write_json
+from mediadiff.io.files import undisturbed, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,13 +78,18 @@ class Model:
         return exact(self.recipe.seconds)
 
     def sampling(self, **changes: Any) -> SamplingSettings:
-        """The model's own sampling settings with those of the `changes` that are not None."""
+        """The model's own sampling settings with those of the `changes` that are not None.
+
+        RecipeError for what is no setting, UsageError for autoguidance without a snapshot.
+        """
         from mediadiff.recipe import TrainRecipe, from_dict
 
         document = self.recipe.to_dict()
         document["sampling"] |= {name: value for name, value in changes.items() if value is not None}
         checked = from_dict(document, "the settings of this render")
         assert isinstance(checked, TrainRecipe)
+        if checked.sampling.autoguidance != 1 and "snapshot" not in self.hashes:
+            raise UsageError(f"{self.name} has no early snapshot for autoguidance: leave autoguidance at 1")
         return checked.sampling
 
     def requests(
@@ -242,35 +247,37 @@ def save_model(
     from mediadiff.io.eight_bits import to_eight_bits
     from mediadiff.io.tensors import save_tensors
 
-    hashes = {}
-    for part, whole in {"model": weights, "snapshot": snapshot}.items():
-        if whole is not None:
-            low = to_eight_bits(whole) if eight_bits else {n: w.to(torch.bfloat16) for n, w in whole.items()}
-            hashes[part] = save_tensors(folder / f"{part}.safetensors", low)
     document = recipe.to_dict()
     # A model is handed on: where its maker kept the media is nobody's business.
     source = document["data"]["folder"]
     if source is not None and Path(source).expanduser().is_absolute():
         document["data"]["folder"] = Path(source).name
-    write_json(
-        folder / "model.json",
-        {
-            "format": FORMAT,
-            "recipe": document,
-            "labels": list(labels),
-            "standards": {name: asdict(standard) for name, standard in standards.items()},
-            "scalars": {name: asdict(standard) for name, standard in scalars.items()},
-            "sha256": hashes,
-            "trained": dict(trained),
-        },
-    )
+    hashes: dict[str, str] = {}
+    document = {
+        "format": FORMAT,
+        "recipe": document,
+        "labels": list(labels),
+        "standards": {name: asdict(standard) for name, standard in standards.items()},
+        "scalars": {name: asdict(standard) for name, standard in scalars.items()},
+        "sha256": hashes,
+        "trained": dict(trained),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # A model that is trained on is loaded now and then: never its new weights with the hash of the old.
+    with undisturbed(folder, writes=True):
+        for part, whole in {"model": weights, "snapshot": snapshot}.items():
+            if whole is not None:
+                low = to_eight_bits(whole) if eight_bits else {n: w.to(torch.bfloat16) for n, w in whole.items()}
+                hashes[part] = save_tensors(folder / f"{part}.safetensors", low)
+        write_json(folder / "model.json", document)
 
 
 def load(model: str | Path) -> Model:
     """The model in a folder, or the shipped one of this name. ModelError when it is missing, damaged or foreign."""
-    loaded = describe(model)
-    # Read now, so that a damaged file is found where the model is loaded.
-    _ = loaded.generator
+    with undisturbed(find(model), writes=False):
+        loaded = describe(model)
+        # Read now, so that a damaged file is found where the model is loaded.
+        _ = loaded.generator
     return loaded
 
 

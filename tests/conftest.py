@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ def media_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real media: MEDIADIFF_DATA is {named}, and there is no such folder")
     return folder.resolve()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of the tests' own: what a user has in theirs makes no difference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def one_thread() -> None:

@@ -163,6 +163,13 @@ def test_decoding_beside_plain_pyav(tmp_path):
     assert found.frames_per_second > 0 and found.plain_frames_per_second > 0
     with pytest.raises(UsageError, match="does not exist"):
         io.decoding(tmp_path / "nothing", rounds=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no videos"):
+        io.decoding(tmp_path / "empty", rounds=1)
+    (tmp_path / "sounds").mkdir()
+    write(tmp_path / "sounds" / "1.wav", Clip.from_numpy(np.zeros(800, np.float32), 8000))
+    with pytest.raises(MediaError, match="has no picture"):
+        io.decoding(tmp_path / "sounds", rounds=1)
 
 
 def test_the_whole_runs_without_data_and_says_what_it_left_out(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mediadiff.distill import as_sampled, distill, new_trainer, student_of
 from mediadiff.errors import RecipeError, TrainingError, UsageError
 from mediadiff.evaluation import evaluate as evaluation
 from mediadiff.evaluation.classifier import Settings
+from mediadiff.export import export
 from mediadiff.io.tensors import load_tensors
 from mediadiff.model import load
 from mediadiff.nn.condition import Condition
@@ -51,11 +51,6 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="module")
 def teacher(folder, tmp_path_factory):
     """A model of random weights whose data are the recordings, guided at low levels."""
@@ -72,7 +67,6 @@ def teacher(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unbroken(teacher, tmp_path_factory):
-    os.environ["MEDIADIFF_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     events = []
     out = distill(recipe_of(teacher), tmp_path_factory.mktemp("out") / "run", report=events.append)
     return out, events
@@ -214,6 +208,10 @@ def test_a_student_starts_from_one_of_the_same_kind_only(teacher, tmp_path):
         UsageError, match="start: .*other is no student of .*tiny: it has another network, other labels"
     ):
         distill(recipe_of(teacher, start=str(other.folder)), tmp_path / "run")
+    # The iterations that find a sound's phase are no part of what a student has learned.
+    longer = export(teacher, tmp_path / "longer", ["streams.sound.iterations=9"]).folder
+    assert load(longer).recipe.streams != load(teacher).recipe.streams
+    distill(recipe_of(teacher, start=str(longer), matching={}, training=TRAINING | {"clips": 8}), tmp_path / "longer-2")
     with pytest.raises(RecipeError, match="matching: goes on from a student: name one that was tuned by consistency"):
         recipe_of(teacher, matching={})
     with pytest.raises(RecipeError, match="consistency: and matching are two ways to tune a student; leave one"):
@@ -390,9 +388,28 @@ def test_models_are_compared_at_equal_evaluations(unbroken, teacher, folder, mon
         (f"{teacher}:steps=0", "sampling.steps: takes at least 1"),
         (f"{teacher}:steps=2,x", "key=value"),
         (f"{teacher}:sigma_min={{sound: 3, picture: 4}},steps=2", "sampling.sigma_min.picture: unknown; known: sound"),
+        (f"{teacher}:autoguidance=2", "has no early snapshot for autoguidance: leave autoguidance at 1"),
     ):
-        assert cli.main(["compare", wrong]) == 1
-        assert said in capsys.readouterr().err
+        # Before anything is rendered with the first.
+        assert cli.main(["compare", str(teacher), wrong, *how]) == 1
+        told = capsys.readouterr()
+        assert said in told.err and "rendering" not in told.err + told.out
+    assert cli.main(["compare", str(teacher), "--data", str(folder), "--num", "1"]) == 1
+    assert "needs two clips or more; got --num 1" in capsys.readouterr().err
+
+
+def test_models_of_other_data_are_compared_with_their_own_real_clips(teacher, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "Settings", lambda steps, seed: Settings(5, width=4, seed=seed))
+    other = tmp_path / "other"
+    tiny_model(other, data={"folder": str(folder), "label": "folder", "test": {"last": 0.5}})
+    document = json.loads((other / "model.json").read_text())
+    document["recipe"]["data"]["folder"] = str(folder)
+    (other / "model.json").write_text(json.dumps(document))
+    few = f"{teacher}:steps=2"
+    assert cli.main(["compare", str(teacher), few, str(other), "--num", "6"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    table = lines[lines.index(["sound", "clips", "recognised", "precision", "recall", "discrepancy"]) + 1 :]
+    assert [row[0] for row in table] == ["real", str(teacher), few, "real", str(other)]
 
 
 def test_the_recipe_is_checked_like_any_other(tmp_path, monkeypatch):

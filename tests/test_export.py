@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,3 +200,14 @@ def test_the_command_says_the_size_and_warns_of_a_large_one(
     assert cli.main(["export", str(run), "--out", str(out), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["files"]["model.safetensors"] == (out / "model.safetensors").stat().st_size and said["large"] is True
+
+
+def test_a_model_is_loaded_whole_while_it_is_written_anew(run: Path, tmp_path: Path) -> None:
+    out = export(run, tmp_path / "tiny").folder
+    writer = threading.Thread(target=lambda: [export(run, out, eight_bits=i % 2 == 0) for i in range(20)])
+    writer.start()
+    hashes = set()
+    while writer.is_alive():
+        hashes.add(load(out).sha256)
+    writer.join()
+    assert len(hashes) == 2

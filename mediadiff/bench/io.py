@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mediadiff.bench.subject import Subject
 from mediadiff.bench.timing import Timing, timed
+from mediadiff.errors import UsageError
 from mediadiff.io.read import read
 from mediadiff.recipe import TrainRecipe
 from mediadiff.training.memory import kept
@@ -53,12 +54,14 @@ def loading(recipe: TrainRecipe, folder: Path, budget: float) -> Loading:
 def decoding(videos: Path, rounds: int) -> Decoding:
     """Decodes some of the files in the folder `videos`, each `rounds` times and once to warm up.
 
-    MediaError for a file that cannot be read; UsageError if there is no such folder.
+    MediaError for a file that cannot be read; UsageError if there is no such folder, or no file in it.
     """
     from mediadiff.data.folder import scan
     from mediadiff.data.settings import DataSettings
 
-    items = scan(DataSettings(folder=str(videos), label="folder")).items
+    items = scan(DataSettings(folder=str(videos))).items
+    if not items:
+        raise UsageError(f"{videos} holds no videos")
     paths = [item.path for item in items][:: max(1, len(items) // FILES)][:FILES]
     frames = sum(map(_ours, paths))
     ours, plain = [], []

@@ -80,7 +80,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: 0 all done, 1 a mistake in the command or the recipe, 2 some of it failed, 3 something differs "
-    "(verify, replay)."
+    "(verify, replay), 130 stopped by Ctrl-C."
 )
 def _options(
     version: Annotated[

@@ -110,7 +110,10 @@ def evaluate(
     ] = None,
     num: Annotated[
         int | None,
-        typer.Option(help="How many clips to render. [default: 10 of each label, at least 100]", show_default=False),
+        typer.Option(
+            help="How many clips to render. [default: 10 of each label, at least 100; with --tasks 100]",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of the clips and of all draws.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of the sampler.", show_default=False)] = None,

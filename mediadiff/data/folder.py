@@ -79,6 +79,7 @@ def scan(settings: DataSettings) -> Scan:
     rows, bad = read_table(table, settings.columns) if table else ({}, [])
     refused = [Refusal(table or folder, reason) for reason in bad]
     matcher = _matcher(settings.label) if settings.label not in ("", "folder") else None
+    labels: set[str | None] = set()
     items: list[Item] = []
     fields: dict[str, Mapping[str, str]] = {}
     left_out: list[Refusal] = []
@@ -99,6 +100,7 @@ def scan(settings: DataSettings) -> Scan:
         except MediaError as error:
             refused.append(Refusal(path, error.cause))
             continue
+        labels.add(item.label)
         if settings.include and item.label not in settings.include:
             left_out.append(Refusal(path, f"its label {item.label!r} is not in `include`"))
             continue
@@ -107,7 +109,7 @@ def scan(settings: DataSettings) -> Scan:
     absent = [folder / name for name in rows if name not in seen]
     refused += [Refusal(path, "named in the table, but not in the folder") for path in absent]
     items.sort(key=lambda item: item.name)
-    _check_include(settings, items, left_out)
+    _check_include(settings, labels)
     items = _split(settings.test, items, fields)
     refused.sort(key=lambda refusal: str(refusal.path))
     return Scan(settings, folder, tuple(items), tuple(refused), tuple(left_out), tuple(ignored))
@@ -118,13 +120,16 @@ def _generated(settings: DataSettings, bounce: BounceSettings) -> Scan:
         Item(Path(f"bounce/{i:06d}"), f"{i:06d}", str(1 + i % bounce.balls), generated=Generated(bounce, i))
         for i in range(bounce.clips)
     ]
+    _check_include(settings, {item.label for item in items})
     used = [item for item in items if not settings.include or item.label in settings.include]
-    _check_include(settings, used, [])
     return Scan(settings, Path("bounce"), tuple(_split(settings.test, used, {item.name: {} for item in used})), ())
 
 
 def resolve(folder: str) -> Path:
     """The folder as an absolute path, `~` and environment variables filled in; UsageError if it is not there."""
+    if os.path.isdir(folder):
+        # A recipe's is filled in already: a dollar sign in it is part of its name.
+        return Path(os.path.abspath(folder))
     text = os.path.expandvars(os.path.expanduser(folder))
     if unset := re.search(r"\$\{?(\w+)", text):
         raise UsageError(f"data.folder is {folder!r}, and {unset[1]} is not set; set it, or write the folder itself")
@@ -243,12 +248,11 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     )
 
 
-def _check_include(settings: DataSettings, items: list[Item], left_out: list[Refusal]) -> None:
-    found = {item.label for item in items}
-    missing = [label for label in settings.include if label not in found]
+def _check_include(settings: DataSettings, labels: set[str | None]) -> None:
+    missing = [label for label in settings.include if label not in labels]
     if missing:
-        others = ", ".join(sorted(str(label) for label in found)) or "none of those asked for"
-        raise UsageError(f"data.include asks for {', '.join(missing)}, which no file has; found: {others}")
+        found = ", ".join(sorted((label for label in labels if label is not None), key=natural)) or "none"
+        raise UsageError(f"data.include asks for {', '.join(missing)}, which no file has; there are: {found}")
 
 
 def _split(rule: Mapping[str, object], items: list[Item], fields: Mapping[str, Mapping[str, str]]) -> list[Item]:

@@ -39,7 +39,7 @@ class DataSettings:
     test: dict[str, float | tuple[str | int, ...]] = field(default_factory=dict)
     """The files kept for testing. `{take: [0, 1]}`: those whose field or column has one of these values;
     `{fraction: 0.1}`: that part, by hash of the path; `{last: 0.2}`: the last part of each label's files in the order
-    of their names, for clips cut from one long recording. Empty: none."""
+    of their names, for clips cut from one long recording, but never all of a label's. Empty: none."""
     keep: Annotated[float, Gt(0)] = 60.0
     """Seconds kept of each file, from its start."""
     loudness: Annotated[float, Ge(-60), Le(-6)] | None = None

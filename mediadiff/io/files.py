@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,21 @@ def one_at_a_time(path: str | Path) -> Iterator[None]:
         # Given back when the file is closed, which a killed process does too.
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def undisturbed(folder: str | Path, writes: bool) -> Iterator[None]:
+    """The block runs when no other process writes in its own to the files of `folder`, or, if it `writes`, reads them.
+
+    Where the file system knows no locks, it runs at once.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX if writes else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_temporary(name: str) -> bool:

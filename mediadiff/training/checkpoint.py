@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from mediadiff.errors import ModelError
 from mediadiff.io.files import write_json
@@ -22,10 +21,34 @@ KEPT = 2
 
 def save(folder: Path, trainer: Trainer) -> Path:
     """Writes the trainer's state below `folder`, keeps the last two, and returns the new one's path."""
-    path = folder / f"{trainer.clips:012d}"
+    path = _of(folder, trainer)
     aside = folder / f".{path.name}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    try:
+        aside.mkdir(parents=True)
+        _write(aside, trainer)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # There only where it was found damaged.
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(aside, path)
+    for old in everything(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def amend(folder: Path, trainer: Trainer) -> None:
+    """Writes anew, into the checkpoint that the trainer has just come back to, all that is no tensor."""
+    path = _of(folder, trainer)
+    _write_state(path, trainer, json.loads((path / "state.json").read_text())["sha256"])
+
+
+def _of(folder: Path, trainer: Trainer) -> Path:
+    return folder / f"{trainer.clips:012d}"
+
+
+def _write(path: Path, trainer: Trainer) -> None:
     parts = {
         "weights": dict(trainer.denoiser.state_dict()),
         "average": trainer.average.weights,
@@ -36,24 +59,19 @@ def save(folder: Path, trainer: Trainer) -> Path:
     if trainer.critic:
         parts["critic"] = dict(trainer.critic.module.state_dict())
         parts["critic_optimizer"] = trainer.critic.state()
-    hashes = {name: save_tensors(aside / f"{name}.safetensors", tensors) for name, tensors in parts.items()}
-    write_json(
-        aside / "state.json",
-        {
-            "clips": trainer.clips,
-            "seconds": round(trainer.seconds, 3),
-            "slowdown": trainer.slowdown,
-            "course": asdict(trainer.course),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "sha256": hashes,
-        },
-    )
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(aside, path)
-    for old in everything(folder)[:-KEPT]:
-        shutil.rmtree(old)
-    return path
+    hashes = {name: save_tensors(path / f"{name}.safetensors", tensors) for name, tensors in parts.items()}
+    _write_state(path, trainer, hashes)
+
+
+def _write_state(path: Path, trainer: Trainer, hashes: Mapping[str, str]) -> None:
+    state = {
+        "clips": trainer.clips,
+        "seconds": round(trainer.seconds, 3),
+        "slowdown": trainer.slowdown,
+        "course": asdict(trainer.course),
+        "sha256": dict(hashes),
+    }
+    write_json(path / "state.json", state)
 
 
 def everything(folder: Path) -> list[Path]:
@@ -79,7 +97,10 @@ def load_last(folder: Path, trainer: Trainer, back: int = 0) -> list[str]:
         except (ModelError, OSError, ValueError, KeyError) as error:
             faults.append(f"{path.name} is damaged and passed over ({error})")
     if found:
-        raise ModelError(f"{folder}: no checkpoint can be used: {'; '.join(faults)}. Train again without --resume.")
+        raise ModelError(
+            f"{folder}: no checkpoint can be used: {'; '.join(faults)}. Delete that folder and train anew, without "
+            "--resume, or train into another one (--out)."
+        )
     return faults
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mediadiff.io.files import write_text
+from mediadiff.io.files import append_line, write_text
 
 
 class Log:
@@ -18,8 +18,8 @@ class Log:
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, event: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        """Adds a line for `event`. DiskFullError where there is no room."""
+        append_line(self.path, json.dumps(event))
 
 
 def read(path: Path) -> list[dict[str, Any]]:

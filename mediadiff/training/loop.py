@@ -58,6 +58,9 @@ class Loop:
         if not checkpoint.everything(self.checkpoints):
             # So that there is always something to roll back to.
             checkpoint.save(self.checkpoints, trainer)
+        elif trainer.clips:
+            # What broke the run off may have come between the checkpoint and its model.
+            self.publish(trainer)
         begun, trained, pulse = time.monotonic(), 0, 0.0
         last = begun
         while trainer.clips < settings.clips:
@@ -73,7 +76,9 @@ class Loop:
                 self._progress(outcome, speed)
             if passed(before, trainer.clips, settings.preview) and trainer.clips < settings.clips:
                 self.preview(trainer)
-            due = passed(before, trainer.clips, settings.checkpoint) and not trainer.course.is_rising
+            # Nothing that may be about to be lost is worth coming back to.
+            sound = not self.skipped and not trainer.course.is_rising
+            due = passed(before, trainer.clips, settings.checkpoint) and sound
             if due or trainer.clips >= settings.clips:
                 checkpoint.save(self.checkpoints, trainer)
                 self.publish(trainer)
@@ -126,7 +131,7 @@ class Loop:
         # At the other rate it is another training.
         trainer.course = Course(trainer.course.logarithmic)
         # A kill before the next checkpoint must not bring the full learning rate back.
-        checkpoint.save(self.checkpoints, trainer)
+        checkpoint.amend(self.checkpoints, trainer)
         self.publish(trainer)
         self._warn(
             f"{fault}: rolled back to {trainer.clips} clips, at half the learning rate {'; '.join(faults)}".strip()

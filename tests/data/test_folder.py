@@ -148,7 +148,7 @@ def test_include_leaves_the_rest_out_and_names_a_label_that_is_not_there(tmp_pat
     assert [item.name for item in found.items] == ["dog/b.wav"]
     assert [refusal.reason for refusal in found.left_out] == ["its label 'cat' is not in `include`"]
     assert not found.refused
-    with pytest.raises(UsageError, match="asks for bird, which no file has"):
+    with pytest.raises(UsageError, match="asks for bird, which no file has; there are: cat, dog"):
         scan(DataSettings(folder, label="folder", include=("dog", "bird")))
 
 
@@ -187,6 +187,11 @@ def test_a_missing_folder_or_variable_says_what_to_do(tmp_path, monkeypatch):
         scan(DataSettings("$MEDIA_HERE/a"))
     monkeypatch.setenv("MEDIA_HERE", str(tmp_path))
     assert len(scan(DataSettings("${MEDIA_HERE}")).items) == 1
+    # A folder that is there is that folder, whatever is in its name.
+    priced = tmp_path / "a$MEDIA_HERE"
+    priced.mkdir()
+    (priced / "b.wav").write_bytes(b"x")
+    assert [item.path for item in scan(DataSettings(str(priced))).items] == [priced / "b.wav"]
 
 
 @given(st.lists(st.text(max_size=6), max_size=6))

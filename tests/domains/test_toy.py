@@ -78,8 +78,7 @@ def test_a_new_file_is_found_and_conforms(waves):
     test_conformance.test_conformance(waves)
 
 
-def test_a_recipe_trains_and_renders_it(waves, tmp_path, monkeypatch):
-    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path / "cache"))
+def test_a_recipe_trains_and_renders_it(waves, tmp_path):
     (tmp_path / "media").mkdir()
     for take in range(4):
         wave = 0.5 * np.sin(np.arange(2048) * (0.1 + 0.02 * take))

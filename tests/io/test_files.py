@@ -116,7 +116,7 @@ def test_killed_writers_leave_whole_files_and_sweep_takes_the_rest(tmp_path: Pat
         data = path.read_bytes()
         assert len(data) == 50 * 4096 and data == data[:1] * len(data)
     swept = files.sweep(tmp_path)
-    assert all(".mediadiff-tmp-" in temp.name for temp in swept)
+    assert swept and all(".mediadiff-tmp-" in temp.name for temp in swept)
     assert sorted(tmp_path.iterdir()) == sorted([path, *foreign])
 
 

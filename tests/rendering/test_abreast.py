@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mediadiff import build
-from mediadiff.errors import UsageError
+from mediadiff.errors import ClipError, UsageError
 from mediadiff.rendering import generator as generators
 from mediadiff.rendering.abreast import Left, abreast
 from mediadiff.rendering.generator import Generator
@@ -158,5 +158,5 @@ def test_one_bad_clip_raises_where_it_is_reached(model, monkeypatch):
     monkeypatch.setattr(Generator, "encoded", poisoned)
     clips = model.render(num=12)
     assert [values(next(clips)).size > 0 for _ in range(6)] == [True] * 6
-    with pytest.raises(Exception, match="not finite"):
+    with pytest.raises(ClipError, match="not finite"):
         next(clips)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mediadiff.errors import UsageError
+from mediadiff.errors import MediadiffError, UsageError
 from tests.tiny import PICTURE, SOUND, tiny_model
 
 
@@ -65,7 +65,7 @@ def test_what_the_model_cannot_do_is_refused_with_what_it_can(model):
         ({"steps": 0}, "steps"),
         ({"sampler": "eular"}, "euler"),
     ]:
-        with pytest.raises(Exception, match=said):
+        with pytest.raises(MediadiffError, match=said):
             next(model.render(**kinds))
 
 

@@ -9,8 +9,7 @@ from mediadiff.errors import UsageError
 from tests.tiny import tiny_recipe
 
 
-def test_captions_and_numbers_train_and_steer(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path / "cache"))
+def test_captions_and_numbers_train_and_steer(tmp_path):
     media = tmp_path / "media"
     media.mkdir()
     rows = ["file,caption,pitch"]

@@ -1,7 +1,7 @@
 """Training on a small real folder: it learns, resumes bit for bit, guards itself, and says when it goes wrong."""
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +17,12 @@ from mediadiff import build
 from mediadiff.clip import Clip
 from mediadiff.data import loader
 from mediadiff.data.cache import EncodedSet
-from mediadiff.errors import ModelError, TrainingError, UsageError
+from mediadiff.data.loader import batch
+from mediadiff.diffusion.streams import Standard
+from mediadiff.errors import DiskFullError, ModelError, TrainingError, UsageError
 from mediadiff.io.tensors import load_tensors
 from mediadiff.rng import numpy_generator
-from mediadiff.training import check, checkpoint, course
+from mediadiff.training import check, checkpoint, course, scale
 from mediadiff.training.loop import SKIPS, passed
 from mediadiff.training.settings import TrainingSettings
 from mediadiff.training.step import learning_rate
@@ -40,11 +42,6 @@ def folder(tmp_path_factory):
                 root / label / f"{take}.wav"
             )
     return root
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("MEDIADIFF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def weights(out):
@@ -95,7 +92,6 @@ def stop_at(clips):
 
 @pytest.fixture(scope="module")
 def unbroken(folder, tmp_path_factory):
-    os.environ["MEDIADIFF_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     events = []
     out = build.train(tiny_recipe(folder=folder), tmp_path_factory.mktemp("out") / "run", report=events.append)
     return out, events
@@ -177,7 +173,7 @@ def test_killed_it_resumes_to_the_same_weights(unbroken, folder, tmp_path):
     while len(checkpoint.everything(marks)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     build.train(tiny_recipe(folder=folder), tmp_path / "run", resume=True)
     assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
 
@@ -197,6 +193,62 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(unbroken, folder, tmp_path
     assert equal(weights(tmp_path / "run"), weights(unbroken[0]))
 
 
+def test_where_no_checkpoint_can_be_used_it_is_said_what_to_do(unbroken, folder, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    for path in checkpoint.everything(run / "checkpoints"):
+        (path / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="Delete that folder and train anew, without --resume, or train into another"):
+        build.train(tiny_recipe(folder=folder), run, resume=True)
+    shutil.rmtree(run / "checkpoints")
+    (run / "model.json").unlink()
+    build.train(tiny_recipe(folder=folder, training={"clips": 8}), run)
+
+
+def test_a_model_that_a_kill_kept_from_being_written_comes_with_resuming(unbroken, folder, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    (run / "model.safetensors").write_bytes(b"half")
+    (run / "model.json").unlink()
+    build.train(tiny_recipe(folder=folder), run, resume=True)
+    assert equal(weights(run), weights(unbroken[0])) and build.load(run).labels == ("high", "low")
+
+
+def test_no_training_writes_over_a_model(unbroken, folder, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(UsageError, match="run holds a model, which a training would write over; name another folder"):
+        build.train(tiny_recipe(folder=folder), run)
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_resumed_on_another_machine_it_says_that_bits_will_differ(unbroken, folder, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    note = json.loads((run / "run.json").read_text())
+    assert note["machine"]["threads"] == 1
+    note["machine"] |= {"threads": 4, "bf16": None}
+    (run / "run.json").write_text(json.dumps(note))
+    events = []
+    build.train(tiny_recipe(folder=folder), run, resume=True, report=events.append)
+    (said,) = [e["text"] for e in events if e["event"] == "warning"]
+    assert "another machine (threads 4, now 1; bf16 None, now " in said and "differ in their last bits" in said
+    # It is that of the one it runs on from now on.
+    assert json.loads((run / "run.json").read_text())["machine"]["threads"] == 1
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_nothing_behind(folder, tmp_path, monkeypatch):
+    recipe = tiny_recipe(folder=folder)
+    trainer = build.new_trainer(recipe, build.encode(recipe, lambda event: None))
+
+    def full(path, tensors):
+        path.write_bytes(b"half")
+        raise DiskFullError("no room left")
+
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
+    with pytest.raises(DiskFullError):
+        checkpoint.save(tmp_path, trainer)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_with_a_flipped_bit_is_refused(unbroken, tmp_path):
     (tmp_path / "model.json").write_text((unbroken[0] / "model.json").read_text())
     data = bytearray((unbroken[0] / "model.safetensors").read_bytes())
@@ -211,7 +263,7 @@ def test_a_model_with_a_flipped_bit_is_refused(unbroken, tmp_path):
         build.load(tmp_path / "nothing")
 
 
-def test_a_step_that_is_not_finite_changes_no_weight(folder, cache):
+def test_a_step_that_is_not_finite_changes_no_weight(folder):
     recipe = tiny_recipe(folder=folder)
     encoded = build.encode(recipe, lambda event: None)
     trainer = build.new_trainer(recipe, encoded)
@@ -245,6 +297,47 @@ def test_many_bad_steps_roll_back_and_then_stop_with_a_report(folder, tmp_path, 
     assert sum("rolled back to" in text for text in texts) == 1
     assert sum("a step was skipped" in text for text in texts) >= 2 * SKIPS
     assert all(w.isfinite().all() for w in weights(tmp_path / "run").values())
+
+
+def test_within_bad_steps_no_checkpoint_is_written(folder, tmp_path, monkeypatch):
+    recipe = tiny_recipe(folder=folder, training={"clips": 56, "checkpoint": 16})
+    whole = build._batch
+
+    def poisoned(encoded, recipe, step):
+        batch = whole(encoded, recipe, step)
+        if step == 5:
+            batch.streams["sound"][:] = torch.nan
+        return batch
+
+    monkeypatch.setattr(build, "_batch", poisoned)
+    # Resumed from a checkpoint of step 5, bad steps would be counted from 0 again.
+    build.train(recipe, tmp_path / "run")
+    assert [int(path.name) for path in checkpoint.everything(tmp_path / "run" / "checkpoints")] == [32, 56]
+
+
+def test_the_checkpoint_that_training_is_rolled_back_to_stays_where_it_is(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "SPAN", 4)
+    recipe = tiny_recipe(folder=folder, training={"clips": 4000, "checkpoint": 16})
+    grows_loud(monkeypatch, 20)
+    removed, rmtree = [], shutil.rmtree
+
+    def noted(path, **kinds):
+        if Path(path).exists():
+            removed.append(Path(path).name)
+        rmtree(path, **kinds)
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", noted)
+
+    def report(event):
+        if event["event"] == "warning":
+            raise Stop
+
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", report=report)
+    (kept,) = checkpoint.everything(tmp_path / "run" / "checkpoints")
+    assert kept.name not in removed and removed
+    state = json.loads((kept / "state.json").read_text())
+    assert state["slowdown"] == 0.5 and state["course"]["steps"] == 0 and int(kept.name) == state["clips"]
 
 
 def test_a_training_that_breaks_is_rolled_back_to_before_and_then_stopped(folder, tmp_path, monkeypatch):
@@ -311,11 +404,36 @@ def test_a_length_that_the_network_cannot_take_is_refused_with_one_that_it_can(f
         build.train(tiny_recipe(folder=folder, seconds=0.5), tmp_path / "run")
 
 
+def test_the_scale_is_measured_over_as_many_clips_as_fit(folder, monkeypatch):
+    recipe = tiny_recipe(folder=folder)
+    encoded = build.encode(recipe, lambda event: None)
+    whole = scale.of_streams(encoded)["sound"]
+    count = len(encoded.members("train"))
+    assert count == 12 and whole == Standard(*measured(encoded, count))
+    monkeypatch.setattr(scale, "BYTES", 0)
+    assert scale.of_streams(encoded)["sound"] == Standard(*measured(encoded, 8)) != whole
+
+
+def measured(encoded, count):
+    x = batch(encoded, 0, 0, count).streams["sound"]
+    return float(x.mean()), float(x.std())
+
+
 def test_a_dry_run_writes_nothing(folder, tmp_path):
     events = []
     build.train(tiny_recipe(folder=folder), tmp_path / "run", dry_run=True, report=events.append)
     assert not (tmp_path / "run").exists()
     assert {"data", "network", "overfit"} <= {e["event"] for e in events}
+
+
+def test_a_dry_run_tries_the_network_beside_a_training_too(unbroken, folder):
+    def everything():
+        return {path: path.stat().st_mtime_ns for path in unbroken[0].rglob("*")}
+
+    before, events = everything(), []
+    recipe = tiny_recipe(folder=folder, training={"learning_rate": 3e-3})
+    build.train(recipe, unbroken[0], dry_run=True, report=events.append)
+    assert "overfit" in {e["event"] for e in events} and everything() == before
 
 
 def test_pictures_train_too(tmp_path):
