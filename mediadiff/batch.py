@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mediadiff.errors import DiskFullError, MediadiffError, UsageError
 from mediadiff.io.address import is_address
-from mediadiff.io.files import append_line, cache_folder, sweep, whole_file, write_json
+from mediadiff.io.files import append_line, cache_folder, check_folder, sweep, whole_file, write_json
 from mediadiff.io.store import Store, local_copy
 from mediadiff.jobs import read_jobs
 from mediadiff.rendering.abreast import processors
@@ -114,7 +114,11 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
     there is no room left: the same call goes on from there.
     """
     target = Target.of(out)
-    ledger = Ledger(target.folder / settings.shard.name("ledger", "sqlite"))
+    place = target.folder / settings.shard.name("ledger", "sqlite")
+    manifest = target.folder / settings.shard.name("manifest", "jsonl")
+    if manifest.exists() and not place.exists():
+        raise UsageError(f"{out} holds clips that are of no batch, and have a manifest: name another folder with --out")
+    ledger = Ledger(place)
     try:
         ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
         sweep(target.folder)
@@ -131,7 +135,6 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
                 raise
             except MediadiffError as error:
                 report({"event": "note", "text": f"no estimate: {error}"})
-        manifest = target.folder / settings.shard.name("manifest", "jsonl")
 
         def record(row: Mapping[str, Any]) -> None:
             append_line(manifest, json.dumps(row, separators=(",", ":"), allow_nan=False))
@@ -166,8 +169,7 @@ class Target:
             store = Store.open(out)
             name = hashlib.sha256(str(store).encode()).hexdigest()[:16]
             return cls(cache_folder() / "batches" / name, store)
-        if Path(out).exists() and not Path(out).is_dir():
-            raise UsageError(f"{out} is a file; --out takes a folder")
+        check_folder(out)
         return cls(Path(out))
 
     def files(self) -> set[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediadiff.domains.base import exact
 from mediadiff.errors import UsageError
-from mediadiff.io.files import cache_folder, write_json
+from mediadiff.io.files import alone, cache_folder, check_folder, write_json
 from mediadiff.model import Model, load, new_denoiser, save_model, shipped
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def place(name: str, out: Path | None, resume: bool, dry_run: bool = False) -> t
     begun = bool(checkpoint.everything(out / "checkpoints"))
     if begun and not resume and not dry_run:
         raise UsageError(f"{out} holds a training already: go on with --resume, or choose another folder with --out")
+    if not dry_run:
+        check_folder(out)
     if resume and not begun:
         raise UsageError(f"{out} holds no checkpoint to go on from: leave --resume out, or name its folder with --out")
     if not begun and not dry_run and (out / "model.json").exists():
@@ -95,12 +97,11 @@ def fit(
     """Runs a trainer to its last clip; the model, its checkpoints, log and previews are in `out`, which is returned.
 
     `origin` is what the training starts from besides the recipe and the data, kept with the model; a model that starts
-    from another has no early snapshot of its own.
+    from another has no early snapshot of its own. UsageError while another process trains into `out`.
     """
     from mediadiff.rendering.preview import preview
     from mediadiff.training.loop import Loop
 
-    _begin(out, recipe, encoded, resume, origin, machine() | {"bf16": trainer.denoiser.bf16}, report)
     labels = encoded.labels if recipe.condition.label else ()
 
     def publish(trainer: Trainer) -> None:
@@ -132,9 +133,13 @@ def fit(
             report,
         )
 
-    loop = Loop(trainer, lambda step: _batch(encoded, recipe, step), out, look, publish, report)
-    loop.run(resume)
-    _report_levels(loop, encoded, recipe, out)
+    checkpoints = out / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with alone(checkpoints, f"{out} is being trained by another process: wait for it, or choose another --out"):
+        _begin(out, recipe, encoded, resume, origin, machine() | {"bf16": trainer.denoiser.bf16}, report)
+        loop = Loop(trainer, lambda step: _batch(encoded, recipe, step), out, look, publish, report)
+        loop.run(resume)
+        _report_levels(loop, encoded, recipe, out)
     return out
 
 
@@ -245,7 +250,11 @@ def _begin(
     run["machine"] = dict(machine)
     note = out / "run.json"
     if resume and note.is_file():
-        before = json.loads(note.read_text(encoding="utf-8"))
+        try:
+            before = json.loads(note.read_text(encoding="utf-8"))
+        except ValueError as error:
+            text = f"{note} is damaged ({error}): put a copy back, or train anew into another folder (--out)"
+            raise UsageError(text) from None
         other = [name for name, value in before["recipe"].items() if run["recipe"].get(name) != value]
         old, new = before.get("origin", {}), run["origin"]
         other += sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -266,7 +275,6 @@ def _begin(
         if changed:
             text = f"it was begun on another machine ({'; '.join(changed)}): the weights will differ in their last bits"
             report({"event": "warning", "text": text})
-    out.mkdir(parents=True, exist_ok=True)
     write_json(note, run)
 
 

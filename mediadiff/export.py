@@ -10,7 +10,7 @@ from typing import Any
 
 from mediadiff.card import card
 from mediadiff.errors import UsageError
-from mediadiff.io.files import write_text
+from mediadiff.io.files import check_folder, write_text
 from mediadiff.model import describe, save_model
 
 LARGE_MB = 16.0
@@ -62,6 +62,7 @@ def export(
     known = describe(model)
     if out.resolve() == known.folder.resolve():
         raise UsageError(f"{out} is the model itself; name another folder: --out DIR")
+    check_folder(out)
     if (out / "run.json").exists() or (out / "checkpoints").exists():
         raise UsageError(f"{out} holds a training, which an export would write over; name another folder: --out DIR")
     recipe = from_dict(known.recipe.to_dict(), str(known.folder), changes)

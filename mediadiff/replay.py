@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mediadiff.errors import DiskFullError, MediadiffError, UsageError
-from mediadiff.io.files import sha256
+from mediadiff.io.files import check_folder, sha256
 from mediadiff.io.write import FORMATS
 from mediadiff.model import SHIPPED, Model, describe, shipped
 from mediadiff.rendering import manifest
@@ -79,6 +79,8 @@ def replay(
         raise UsageError(
             f"{out} holds the clip itself, which the new one would replace: name another folder with --out"
         )
+    if out is not None:
+        check_folder(out)
     name = then.made["model"]
     if model is None and name not in shipped():
         gone = Difference("model", name, "not found", _THEN_NOW)

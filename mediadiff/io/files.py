@@ -36,6 +36,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
+    check_folder(path.parent)
     temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{short_ending(path.name)}"
     _in_use.add(temp.name)
     try:
@@ -115,6 +116,36 @@ def one_at_a_time(path: str | Path) -> Iterator[None]:
         # Given back when the file is closed, which a killed process does too.
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def check_folder(folder: str | Path) -> None:
+    """UsageError where nothing can be written below `folder`, which need not be there yet."""
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UsageError(f"{there} is no folder; name another place for what is to be written{_under(folder, there)}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"no permission to write in {there}; name another folder{_under(folder, there)}")
+
+
+def _under(folder: Path, there: Path) -> str:
+    return "" if folder == there else f" than {folder}"
+
+
+@contextmanager
+def alone(folder: str | Path, said: str) -> Iterator[None]:
+    """The block runs in one process at a time for a folder. UsageError, with what is `said`, while another runs it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(said) from None
+        except OSError:
+            pass  # A file system that knows no locks.
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

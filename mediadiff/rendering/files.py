@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.clip import Clip
-from mediadiff.errors import ClipError, DiskFullError, MediadiffError
+from mediadiff.errors import ClipError, DiskFullError, MediadiffError, UsageError
+from mediadiff.io.files import check_folder, undisturbed
 from mediadiff.rendering import manifest
 from mediadiff.rendering.failures import reason_of
 from mediadiff.rendering.generator import Generator
@@ -33,9 +34,13 @@ def render_files(
     `model` and `weights`, its name and its weights' hash, go into the files and the folder's manifest. A full disk
     stops the run, since no later clip would fit either; every other failure is noted and passed over.
     """
+    if any(out.glob("ledger*.sqlite")):
+        raise UsageError(f"{out} holds a batch, whose clips these might replace: name another folder with --out")
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     files: list[str] = []
+    replaced = 0
     failures: list[dict[str, Any]] = []
 
     def attempted(generator: Generator, group: list[Order]) -> list[tuple[Order, Clip | Exception, float]]:
@@ -56,8 +61,11 @@ def render_files(
                 if isinstance(clip, Exception):
                     raise clip
                 made = manifest.facts(model, weights, order, generator.bf16)
-                row = manifest.save(clip, out, path.name, made, share)
-                manifest.append(out, row)
+                # A clip, its sidecar and its row are of one render, though two may write into the folder.
+                with undisturbed(out, writes=True):
+                    replaced += path.exists()
+                    row = manifest.save(clip, out, path.name, made, share)
+                    manifest.append(out, row)
             except DiskFullError:
                 raise
             except FAULTS as error:
@@ -71,6 +79,8 @@ def render_files(
                     report({"event": "seam", "file": str(path), **seam(clip)})
                 done = {"event": "clip", "file": str(path), "done": len(files), "of": len(orders), "label": clip.label}
                 report(done)
+    if replaced:
+        report({"event": "note", "text": f"{replaced} clips of the same name in {out} were replaced"})
     return {
         "done": len(files),
         "failed": len(failures),
