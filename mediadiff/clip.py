@@ -109,6 +109,9 @@ class Clip:
         if samples is not None:
             if sample_rate is None:
                 raise UsageError("samples need a sample_rate in Hz")
+            kind = np.asarray(samples).dtype
+            if kind.kind != "f":
+                raise UsageError(f"samples are float, full scale +-1; got {kind}: divide whole numbers by full scale")
             sound = Sound(np.atleast_2d(np.asarray(samples, dtype=np.float32)).copy(), int(sample_rate))
         if frames is not None:
             if rate is None:
@@ -135,8 +138,11 @@ class Clip:
         label: str | None = None,
     ) -> Clip:
         """A clip from tensors: samples `[channels, N]` float, frames `[T, 3, H, W]` uint8 (the usual torch order)."""
+        if samples is not None and samples.is_floating_point():
+            # numpy has no bfloat16.
+            samples = samples.float()
         return cls.from_numpy(
-            None if samples is None else samples.detach().cpu().float().numpy(),
+            None if samples is None else samples.detach().cpu().numpy(),
             sample_rate,
             None if frames is None else frames.detach().cpu().permute(0, 2, 3, 1).contiguous().numpy(),
             rate,

@@ -74,10 +74,12 @@ class Comparison:
             for rival in self.rivals:
                 for section in rival.evaluation.sections:
                     if section.medium == medium:
-                        if shown != (shown := _cells(section.columns["real test"])):
-                            rows.append(["real test", *shown])
+                        if shown != (shown := [section.classifier, *_cells(section.columns["real test"])]):
+                            rows.append(["real test", *shown[1:]])
                         rows.append([rival.asked, *_cells(section.columns["rendered"])])
             parts += ["", *aligned(rows)]
+            if len({s.classifier for r in self.rivals for s in r.evaluation.sections if s.medium == medium}) > 1:
+                parts.append("Each group is measured by a classifier of its own, and compares within itself only.")
         together: dict[str, Synchrony] = {}
         for rival in self.rivals:
             if found := rival.evaluation.synchrony:

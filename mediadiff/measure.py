@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mediadiff.errors import UsageError
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from mediadiff.clip import Clip
     from mediadiff.data.settings import DataSettings
     from mediadiff.evaluation.report import Evaluation
@@ -116,7 +118,11 @@ def measure_tasks(
     num = 100 if num is None else enough(model, num)
     settings = real_data(model, data)
     real = read_real(settings, model.recipe.streams, model.seconds, model.labels).test
-    real = [clip for clip in real if clip.sound is not None and clip.picture is not None][:num]
+    usable = [clip for clip in real if _can_be_given(clip, model.seconds)]
+    if len(usable) < len(real):
+        text = f"{len(real) - len(usable)} real test clips are left out: stills, or shorter than the model's clips"
+        report({"event": "note", "text": text})
+    real = usable[:num]
     if len(real) < min(num, 20):
         raise UsageError(f"there are {len(real)} real test clips of sound and picture; --num asks for {num}")
     sampling = model.sampling(steps=steps, sampler=sampler, guidance=guidance)
@@ -140,6 +146,14 @@ def measure_tasks(
     gone_on, loops = made.pop("going on"), made.pop("loop")
     seams = [seam(clip) for clip in loops]
     return compare_tasks(model.name, real, made, gone_on, half, seams, settings.bounce is not None, seed)
+
+
+def _can_be_given(clip: Clip, seconds: Fraction) -> bool:
+    """Whether a clip has a sound and a moving picture that both last so long, but for a part of a frame."""
+    sound, picture = clip.sound, clip.picture
+    if sound is None or picture is None or picture.is_still:
+        return False
+    return min(sound.seconds, picture.seconds) > seconds - 1 / picture.rate
 
 
 def real_data(model: Model, data: Path | None) -> DataSettings:

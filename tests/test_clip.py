@@ -47,6 +47,8 @@ def test_a_whole_rate_becomes_a_fraction() -> None:
         (lambda: Clip(), "needs sound, picture or both"),
         (lambda: Clip.from_numpy(samples=SAMPLES), "need a sample_rate"),
         (lambda: Clip.from_numpy(frames=FRAMES), "need a rate"),
+        (lambda: Clip.from_numpy(np.zeros(9, np.int16), 8000), "float, full scale .-1; got int16: divide whole"),
+        (lambda: Clip.from_torch(torch.zeros(1, 9, dtype=torch.int32), 8000), "got int32: divide whole"),
     ],
 )
 def test_wrong_parts_are_refused(make: object, words: str) -> None:

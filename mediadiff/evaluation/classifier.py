@@ -29,7 +29,7 @@ from mediadiff.nn.precision import use_bf16
 from mediadiff.rng import generator, key_seed, numpy_generator
 
 BATCH = 32
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _fit(
     by_label = [np.flatnonzero(targets.numpy() == i) for i in range(int(targets.max()) + 1)]
     for step in range(settings.steps):
         rng, draw = numpy_generator(settings.seed, "clips", step), generator(settings.seed, "augment", step)
-        turn = rng.permutation(BATCH) % len(by_label)
+        turn = [_in_turn(len(by_label), step * BATCH + i, settings.seed) for i in range(BATCH)]
         rows = torch.tensor([int(rng.choice(by_label[i])) for i in turn])
         with torch.no_grad():
             images = view.mask(view.image(view.augment(data[rows], draw)), draw)
@@ -170,6 +170,11 @@ def _fit(
         optimiser.step()
         schedule.step()
         progress(step + 1, settings.steps)
+
+
+def _in_turn(labels: int, draw: int, seed: int) -> int:
+    """The label of a draw: each comes once in every `labels` draws, in an order drawn anew each time."""
+    return int(numpy_generator(seed, "labels", draw // labels).permutation(labels)[draw % labels])
 
 
 def _warmth(step: int, steps: int) -> float:

@@ -97,7 +97,8 @@ def discrepancy(reference: np.ndarray, candidates: np.ndarray, *key: int | str) 
     np.fill_diagonal(kyy, 0)
 
     def value(x: np.ndarray, y: np.ndarray) -> float:
-        within = x @ kxx @ x / (x.sum() ** 2 - x @ x) + y @ kyy @ y / (y.sum() ** 2 - y @ y)
+        with np.errstate(invalid="ignore"):
+            within = x @ kxx @ x / (x.sum() ** 2 - x @ x) + y @ kyy @ y / (y.sum() ** 2 - y @ y)
         return float(1000 * (within - 2 * (x @ kxy @ y) / (x.sum() * y.sum())))
 
     n, m = len(reference), len(candidates)

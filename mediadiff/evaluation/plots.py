@@ -51,7 +51,7 @@ def sheet(rows: Sequence[Row], path: str | Path, frames: int = 6) -> Path:
     draw = ImageDraw.Draw(page)
     top = gap
     for row, images, height in zip(rows, cells, heights, strict=True):
-        draw.text((6, top + height // 2), _plain(row.title), _INK, anchor="lm", font=_font())
+        draw.text((6, top + height // 2), plain(row.title), _INK, anchor="lm", font=_font())
         for place, image in enumerate(images):
             page.paste(image, (margin + place * (width + gap), top))
         top += height + gap
@@ -104,7 +104,7 @@ def _cell(clip: Clip, frames: int) -> Image:
         parts.append(_spectrogram_image(clip.sound, parts[0].width if parts else 160))
     width = max(part.width for part in parts)
     cell = Image.new("RGB", (width, 16 + sum(part.height for part in parts)), _PAPER)
-    ImageDraw.Draw(cell).text((0, 1), _plain(clip.label or ""), _INK, font=_font())
+    ImageDraw.Draw(cell).text((0, 1), plain(clip.label or ""), _INK, font=_font())
     top = 16
     for part in parts:
         cell.paste(part, (0, top))
@@ -153,7 +153,7 @@ def _finite(samples: np.ndarray) -> np.ndarray:
     return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that can be drawn, whatever bytes a file name was made of."""
     return text.encode("utf-8", "replace").decode()
 
@@ -165,7 +165,7 @@ def _font() -> Any:
 
 
 def _text_width(text: str) -> int:
-    return math.ceil(_font().getlength(_plain(text)))
+    return math.ceil(_font().getlength(plain(text)))
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
 from mediadiff.evaluation.paths import shows_balls, turns
-from mediadiff.evaluation.plots import decibels, save_figure
+from mediadiff.evaluation.plots import decibels, plain, save_figure
 from mediadiff.evaluation.sync import changes, matches, onsets
 from mediadiff.evaluation.tones import tones
 from mediadiff.evaluation.views import picture_of, sound_of
@@ -113,7 +113,7 @@ def _block(figure: Any, page: float, top: float, frame_height: float, title: str
     said = f"{len(found.seen)} {what} seen, {len(pairs)} of them heard within a frame ({1000 * frame:.0f} ms); "
     said += f"{len(found.heard)} heard"
     baseline = 1 - (top + 0.6 * _HEADING) / page
-    figure.text(_LEFT / _WIDTH, baseline, title, color=_INK, fontsize=10, fontweight="bold", va="center")
+    figure.text(_LEFT / _WIDTH, baseline, plain(title), color=_INK, fontsize=10, fontweight="bold", va="center")
     figure.text(1 - _RIGHT / _WIDTH, baseline, said, color=_SOFT, fontsize=8.5, ha="right", va="center")
 
     def panel(height: float) -> Axes:

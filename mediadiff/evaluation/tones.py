@@ -40,7 +40,8 @@ def tones(sound: Sound) -> list[Tone]:
     """The tones of a sound, in order of time."""
     samples = np.nan_to_num(sound.samples)
     rise = onset_strength(samples.mean(0), sound.sample_rate)
-    return [_tone(samples, sound.sample_rate, step * HOP) for step in peaks(rise, CLEAR, round(REST / HOP))]
+    found = (_tone(samples, sound.sample_rate, step * HOP) for step in peaks(rise, CLEAR, round(REST / HOP)))
+    return [tone for tone in found if tone is not None]
 
 
 def onset_strength(wave: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -62,8 +63,8 @@ def onset_strength(wave: np.ndarray, sample_rate: int) -> np.ndarray:
     return rise
 
 
-def _tone(samples: np.ndarray, sample_rate: int, start: float) -> Tone:
-    """What begins at `start`: what is there after it and was not there before."""
+def _tone(samples: np.ndarray, sample_rate: int, start: float) -> Tone | None:
+    """What begins at `start`: what is there after it and was not there before; None where something only ends."""
     size = round(LONG * sample_rate)
     middle = round(start * sample_rate)
     padded = np.pad(samples, ((0, 0), (size, size)))
@@ -78,6 +79,8 @@ def _tone(samples: np.ndarray, sample_rate: int, start: float) -> Tone:
     bins = np.fft.rfftfreq(points, 1 / sample_rate)
     fundamental = np.where((bins >= PITCHES[0]) & (bins <= PITCHES[1]), new.sum(0), 0)
     peak = int(fundamental.argmax())
+    if fundamental[peak] == 0:
+        return None
     pitch = float(bins[peak])
     if len(samples) != 2:
         return Tone(start, pitch, None)

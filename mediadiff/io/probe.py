@@ -28,6 +28,7 @@ USUAL_SPEAKERS = {
     8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 }
 _MALFORMED = 3  # libsndfile's number
+_UNKNOWN_LENGTH = 2**62  # frames; libsndfile's word for a FLAC that does not say
 _NOT_SHOWN = 0x400 | 0x800  # FFmpeg's dispositions: attached picture, timed thumbnails
 
 
@@ -243,8 +244,14 @@ def _picture(stream: Any, frame: Any, container: str) -> PictureInfo:
 def _png_texts(path: str | Path) -> dict[str, str]:
     from PIL import Image
 
-    with source.open_file(path) as file, source.naming(path), Image.open(file) as image:
-        return {key: value for key, value in image.info.items() if isinstance(key, str) and isinstance(value, str)}
+    with source.open_file(path) as file, source.naming(path):
+        try:
+            with Image.open(file) as image:
+                found = image.info
+        except (ValueError, SyntaxError, Image.DecompressionBombError):
+            # What Pillow takes for an attack, such as a text of megabytes: only tags are lost.
+            return {}
+        return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, str)}
 
 
 def _with_libsndfile(path: str | Path) -> SoundInfo | None:
@@ -253,6 +260,8 @@ def _with_libsndfile(path: str | Path) -> SoundInfo | None:
     with source.open_file(path) as file:
         try:
             with soundfile.SoundFile(file) as sound:
+                if sound.frames >= _UNKNOWN_LENGTH:
+                    return None
                 if sound.format != "WAV" and re.search(r"\(should be|truncated", sound.extra_info):
                     raise MediaError(path, "is cut: it declares more than it holds")
                 speakers = USUAL_SPEAKERS.get(sound.channels, tuple(str(number) for number in range(sound.channels)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,9 @@ def read_sound(
     target = sample_rate or info.sample_rate
     matrix = mixing(info.speakers, channels)
     lead = round((info.start - media.origin) * target)
+    if max_seconds is not None:
+        lead = min(lead, max(1, int(max_seconds * target)))
+    limits.check(media.path, "kept_bytes", lead * len(matrix) * 4)
     kept = [np.zeros((len(matrix), lead), np.float32)]
     wanted = None if max_seconds is None else max(1, int(max_seconds * target))
     length = lead
@@ -121,20 +125,26 @@ def _ffmpeg(media: MediaInfo, info: SoundInfo, limits: Limits) -> Iterator[np.nd
                 raise MediaError(
                     media.path, f"its sound changes its rate or channels after {position / info.sample_rate:.3f} s"
                 )
-            block = _floats(frame)
+            hole = Fraction(0)
             if frame.pts is not None:
                 hole = frame.pts * frame.time_base - info.start - Fraction(position, info.sample_rate)
-                if hole > _GAP:
-                    limits.check(media.path, "seconds", hole)
-                    block = np.pad(block, ((0, 0), (round(hole * info.sample_rate), 0)))
-            if end is not None:
-                # the last packet of AAC and MP3 is filled up; the track's length says where the sound ends
-                block = block[:, : max(0, end - position)]
-            position += block.shape[1]
-            if block.shape[1]:
-                yield block
+                limits.check(media.path, "seconds", hole)
+            silence = round(hole * info.sample_rate) if hole > _GAP else 0
+            for block in chain(_silence(info.channels, silence), [_floats(frame)]):
+                if end is not None:
+                    # the last packet of AAC and MP3 is filled up; the track's length says where the sound ends
+                    block = block[:, : max(0, end - position)]
+                position += block.shape[1]
+                if block.shape[1]:
+                    yield block
     if end is not None:
         _check_end(media, info, position, slack=source.TOLERANCE)
+
+
+def _silence(channels: int, length: int) -> Iterator[np.ndarray]:
+    """In blocks, each of which is held against the limits before the next is made."""
+    for start in range(0, length, _BLOCK):
+        yield np.zeros((channels, min(_BLOCK, length - start)), np.float32)
 
 
 def _check_end(media: MediaInfo, info: SoundInfo, position: int, slack: Fraction | int) -> None:

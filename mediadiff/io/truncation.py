@@ -12,6 +12,7 @@ _MP3_KILOBITS = {
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
 }
+_JPEG_MARK = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # none that lies within coded samples
 _UNKNOWN = (0, 0xFFFF_FFFF)  # sizes that writers leave when they stream
 
 
@@ -52,11 +53,18 @@ def _ogg(file: BinaryIO, size: int) -> str | None:
 
 
 def _gif(file: BinaryIO, size: int) -> str | None:
-    return None if _tail(file, size).rstrip(b"\0").endswith(b";") else "it has no GIF end mark"
+    return None if _tail(file, size).rstrip(b"\0\r\n").endswith(b";") else "it has no GIF end mark"
 
 
 def _jpeg(file: BinaryIO, size: int) -> str | None:
-    return None if b"\xff\xd9" in _tail(file, size) else "it has no JPEG end mark"
+    """From mark to mark: a thumbnail inside has an end of its own, and a telephone appends a film to a photo."""
+    file.seek(2)
+    data, at = file.read(), 0
+    while mark := _JPEG_MARK.search(data, at):
+        if mark[1] == b"\xd9":
+            return None
+        at = mark.end() + int.from_bytes(data[mark.end() : mark.end() + 2], "big")
+    return "it has no JPEG end mark"
 
 
 def _mp3(file: BinaryIO, size: int) -> str | None:

@@ -32,7 +32,7 @@ class Paths:
         """The same, absolute if it is there beside the recipe or has a folder in it; else it may be only a name."""
         filled = self.expand(place, text)
         beside = self.folder / filled
-        if beside.exists():
+        if os.path.exists(beside):
             return os.path.abspath(beside)
         return os.path.abspath(filled) if os.sep in filled else filled
 

@@ -8,7 +8,7 @@ import torch
 
 from mediadiff.clip import Clip, Sound
 from mediadiff.errors import UsageError
-from mediadiff.evaluation.classifier import Classifier, Settings, recognise, train
+from mediadiff.evaluation.classifier import Classifier, Settings, _in_turn, recognise, train
 from mediadiff.evaluation.views import PictureView, SoundView
 from mediadiff.rng import generator
 from tests.evaluation.known_clips import RATE, square, tone, tones
@@ -39,6 +39,14 @@ def test_unseen_tones_are_recognised(known: Classifier) -> None:
     assert known.labels == ("high", "low", "mid")
     assert found.probabilities.shape == (60, 3) and np.allclose(found.probabilities.sum(1), 1, atol=1e-5)
     assert found.features.shape == (60, 32) and found.features.dtype == np.float32
+
+
+@pytest.mark.parametrize("count", [3, 10, 40])
+def test_every_label_is_drawn_as_often(count: int) -> None:
+    drawn = [_in_turn(count, draw, 0) for draw in range(6 * count)]
+    for turn in range(6):
+        assert sorted(drawn[turn * count : (turn + 1) * count]) == list(range(count))
+    assert len({tuple(drawn[turn * count : (turn + 1) * count]) for turn in range(6)}) > 1
 
 
 def test_wrong_labels_score_no_better_than_chance(known: Classifier) -> None:

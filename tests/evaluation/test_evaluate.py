@@ -174,6 +174,16 @@ def test_levels_are_compared_in_what_all_clips_have(folder: Path) -> None:
     assert list(found) == ["RMS dB"] and found["RMS dB"].median == -20
 
 
+def test_levels_that_one_set_lacks_are_not_in_the_table(perfect: Evaluation) -> None:
+    section = only(perfect)
+    columns = {name: replace(column, levels=dict(column.levels)) for name, column in section.columns.items()}
+    extra = next(iter(columns["real test"].levels.values()))
+    columns["real test"].levels["motion"] = extra  # type: ignore[index]
+    columns["rendered"].levels["sway"] = extra._replace(p=0.0)  # type: ignore[index]
+    text = replace(perfect, sections=(replace(section, columns=columns),)).text()
+    assert "motion" not in text and "sway" not in text and "RMS" in text
+
+
 def test_without_a_test_split_a_fifth_stands_in_and_the_report_says_so(folder: Path, cache: Path) -> None:
     found = evaluate(
         "t", tones(8, "made"), DataSettings(str(folder), "folder"), DOMAINS, SECONDS, ("low", "mid", "high")

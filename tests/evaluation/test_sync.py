@@ -186,6 +186,15 @@ def test_tones_are_heard_with_time_pitch_and_place(clips: list[Clip]) -> None:
             assert tone.place == pytest.approx(impact.place, abs=0.1)
 
 
+def test_where_a_sound_only_ends_no_tone_is_heard() -> None:
+    time = np.arange(16000) / 16000
+    cut = np.sin(2 * np.pi * 400 * time) * ((time > 0.5) & (time < 0.56))
+    for wave in (cut, np.sin(2 * np.pi * 440 * time) * (time < 0.9)):
+        found = tones(Sound(wave[None].astype(np.float32), 16000))
+        assert all(tone.pitch > 100 for tone in found)
+    assert [round(tone.seconds, 1) for tone in tones(Sound(cut[None].astype(np.float32), 16000))] == [0.5]
+
+
 @pytest.mark.parametrize("shift", [0.08, -0.08])
 def test_a_shift_of_80_ms_is_found_within_a_frame(
     clips: list[Clip], before: tuple[Impacts, Agreement], shift: float

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mediadiff.clip import Clip
 from mediadiff.errors import MediaError
@@ -194,6 +197,37 @@ def test_bombs_are_refused_in_little_memory(tmp_path: Path) -> None:
         assert cause in said, path
         assert float(seconds) < 2, line
         assert int(megabytes) < 1024, line
+
+
+def test_a_hole_between_time_stamps_takes_no_memory_beyond_the_limits(tmp_path: Path) -> None:
+    path = tmp_path / "hole.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for second in (0, 600):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 800), 1000, np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 8000, second * 8000, Fraction(1, 8000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    whole = read(path).sound
+    assert whole is not None and whole.samples.shape == (1, 600 * 8000 + 800)
+    assert not whole.samples[0, 800:-800].any() and whole.samples[0, -800:].all()
+    tracemalloc.start()
+    part = read(path, max_seconds=0.2).sound
+    with pytest.raises(MediaError, match="kept bytes: "):
+        read(path, limits=Limits(kept_bytes=1_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert part is not None and part.samples.shape == (1, 1600) and peak < 4_000_000
+
+
+def test_a_text_of_megabytes_in_a_png_costs_its_tags_alone(tmp_path: Path) -> None:
+    info = PngInfo()
+    info.add_text("a", "b")
+    info.add_itxt("XML:com.adobe.xmp", "x" * 2**21, zip=True)
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "a.png", pnginfo=info)
+    assert probe(tmp_path / "a.png").picture is not None
+    picture = read(tmp_path / "a.png").picture
+    assert picture is not None and picture.frames[0, 0, 0].tolist() == [200, 100, 50]
 
 
 def test_limits_hold_while_decoding(tmp_path: Path) -> None:

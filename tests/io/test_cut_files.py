@@ -64,6 +64,23 @@ def test_cut_file_is_refused(ending: str, tmp_path: Path) -> None:
         assert any(word in refusal.value.cause for word in ("cut", "damaged", "decoded", "no known format")), part
 
 
+def test_what_is_appended_to_a_photo_and_what_is_in_it_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    Image.fromarray(noisy(Clip(picture=ramps(1, (480, 640)))).picture.frames[0]).save(path, quality=95, exif=exif)  # type: ignore[union-attr]
+    data = path.read_bytes()
+    film = b"\0\0\0\x18ftypmp42" + bytes(200_000)
+    assert missing_end(io.BytesIO(data + film)) is None and len(data) > 100_000
+    (tmp_path / "b.jpg").write_bytes(data + film)
+    assert read(tmp_path / "b.jpg").picture is not None
+    # A thumbnail, which has an end mark of its own, in a segment of the photo.
+    thumbnail = b"\xff\xd8\xff\xd9"
+    held = data[:2] + b"\xff\xe2" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail + data[2:]
+    assert missing_end(io.BytesIO(held)) is None
+    assert missing_end(io.BytesIO(held[:-1000])) == "it has no JPEG end mark"
+    assert missing_end(io.BytesIO(b"GIF89a..;\r\n")) is None
+
+
 def test_mp3_without_a_length_is_checked_by_its_last_frame(tmp_path: Path) -> None:
     file = io.BytesIO()
     soundfile.write(file, tone(1).samples[0], 16_000, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5)

@@ -88,6 +88,18 @@ def test_samples_above_full_scale_are_kept_and_nan_is_refused(tmp_path: Path) ->
             read(tmp_path / "a.wav")
 
 
+def test_a_flac_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    tone = np.sin(np.arange(8000) / 9).astype(np.float32) / 2
+    soundfile.write(tmp_path / "a.flac", tone, 8000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(data)
+    sound = read(tmp_path / "a.flac").sound
+    assert sound is not None and sound.samples.shape == (1, 8000)
+    np.testing.assert_allclose(sound.samples[0], tone, atol=2**-14)
+
+
 @pytest.mark.parametrize("subtype, steps", [("PCM_U8", 128), ("PCM_16", 2**15), ("PCM_24", 2**23), ("PCM_32", 2**31)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_integer_samples_are_divided_by_full_scale(subtype: str, steps: int, channels: int, tmp_path: Path) -> None:
