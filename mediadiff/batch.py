@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -55,6 +56,10 @@ class Shard:
     def name(self, stem: str, ending: str) -> str:
         """The name of a file that each part keeps for itself."""
         return f"{stem}.{ending}" if self.of == 1 else f"{stem}-{self.number}-of-{self.of}.{ending}"
+
+    def is_beside(self, ledger: str) -> bool:
+        """Whether a ledger of this name is that of a part of as many."""
+        return re.fullmatch("ledger.sqlite" if self.of == 1 else rf"ledger-\d+-of-{self.of}.sqlite", ledger) is not None
 
     def of_jobs(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """The jobs of this part."""
@@ -118,10 +123,15 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
     manifest = target.folder / settings.shard.name("manifest", "jsonl")
     if manifest.exists() and not place.exists():
         raise UsageError(f"{out} holds clips that are of no batch, and have a manifest: name another folder with --out")
-    ledger = Ledger(place)
+    others = [path.name for path in target.folder.glob("ledger*.sqlite") if not settings.shard.is_beside(path.name)]
+    if others:
+        said = f"{out} holds another batch, or other parts of one ({others[0]})"
+        raise UsageError(f"{said}: give the same --shard as then, or another folder (--out)")
+    ledger = _filled(place, settings.shard.of_jobs(read_jobs(_list(jobs))))
     try:
-        ledger.fill(settings.shard.of_jobs(read_jobs(_list(jobs))))
-        sweep(target.folder)
+        for folder in (target.folder, target.folder / "pictures"):
+            if folder.is_dir():
+                sweep(folder)
         # Listed only once it is known which files another run may have finished by then.
         files = cache(target.files)
         lost = ledger.lost(lambda file: file in files())
@@ -153,6 +163,20 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
         }
     finally:
         ledger.close()
+
+
+def _filled(place: Path, jobs: Iterator[Job]) -> Ledger:
+    """The ledger at `place` with these jobs; a list with mistakes leaves none behind."""
+    ledger = Ledger(place)
+    try:
+        ledger.fill(jobs)
+    except MediadiffError:
+        empty = ledger.fact("batch") is None
+        ledger.close()
+        for path in place.parent.glob(f"{place.name}*") if empty else ():
+            path.unlink()
+        raise
+    return ledger
 
 
 @dataclass(frozen=True)

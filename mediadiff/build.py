@@ -220,12 +220,13 @@ def render(
     own sampling settings; `report` gets an event for each clip; `task` has what is given, see `Model.requests`.
     """
     from mediadiff.rendering.files import render_files
-    from mediadiff.rendering.request import Order, natural_ending
+    from mediadiff.rendering.request import Order, check_format, natural_ending
 
     settings = model.sampling(**(sampling or {}))
     requests = model.requests(num, label, seed, first, caption, scalars, task)
     length = model.length(seconds, requests[0].loop)
     format = format or natural_ending(model.recipe.streams, length)
+    check_format(format.removeprefix("."), model.recipe.streams, length)
     orders = [Order(request, length, settings, format.removeprefix(".")) for request in requests]
     report = report or (lambda event: None)
     for text in model.generator.fitted(requests[0], length):

@@ -6,11 +6,14 @@ A job reports events, which are plain dicts: `{"event": "step", "clips": 640, "o
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from mediadiff.errors import MediadiffError
 
 Event = dict[str, Any]
 Report = Callable[[Event], None]
@@ -40,14 +43,22 @@ _NAMES = {
 
 @contextmanager
 def reporting(as_json: bool) -> Iterator[Report]:
-    """A report that suits where the output goes; what it has open is closed at the end."""
-    if as_json:
-        yield write_json
-    elif sys.stdout.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield _Lines()
+    """A report that suits where the output goes; what it has open is closed at the end.
+
+    MediadiffError where whoever read it is gone before the block is done.
+    """
+    try:
+        if as_json:
+            yield write_json
+        elif sys.stdout.isatty():
+            with _bar() as report:
+                yield report
+        else:
+            yield _Lines()
+    except BrokenPipeError:
+        # Python flushes it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise MediadiffError("stopped before the end: whoever read this output is gone; let a file take it") from None
 
 
 def write_json(event: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.card import card
-from mediadiff.errors import UsageError
+from mediadiff.errors import ModelError, UsageError
 from mediadiff.io.files import check_folder, write_text
 from mediadiff.model import describe, save_model
 
@@ -40,7 +40,7 @@ class Exported:
 def export(
     model: str | Path, out: Path, changes: Sequence[str] = (), snapshot: bool = False, eight_bits: bool = False
 ) -> Exported:
-    """Writes a model's weights, its `model.json` and, where there is none, its card README.md to `out`.
+    """Writes a model's weights, its `model.json` and, where nobody has written one, its card README.md to `out`.
 
     The weights are in bfloat16, or with `eight_bits` in little more than half of that; what is in eight bits already
     stays so, and what is kept as asked keeps its bytes. `changes` are `name=NAME`, sampling settings such as
@@ -80,14 +80,32 @@ def export(
     )
     whole = {part: to_floats(kept) for part, kept in tensors.items()}
     weights, weak = whole["model"], whole.get("snapshot")
+    stale = _is_ours(out)
     save_model(out, recipe, known.labels, standards, scalars, weights, weak, known.trained, eight_bits)
     if not snapshot:
         # Of an earlier export into this folder.
         (out / "snapshot.safetensors").unlink(missing_ok=True)
-    new_card = not (out / "README.md").exists()
+    new_card = stale or not (out / "README.md").exists()
     names = [*(f"{part}.safetensors" for part in parts), "model.json", "README.md"]
     if new_card:
-        megabytes = sum((out / f"{part}.safetensors").stat().st_size for part in parts) / 1e6
-        count = sum(tensor.numel() for tensor in weights.values())
-        write_text(out / "README.md", card(describe(out), count, megabytes, "eight bits" if eight_bits else "bfloat16"))
+        write_text(out / "README.md", _card(out))
     return Exported(out, {name: (out / name).stat().st_size for name in names}, new_card)
+
+
+def _card(folder: Path) -> str:
+    """The card of the model in a folder."""
+    from mediadiff.io.eight_bits import is_eight_bits, to_floats
+
+    model = describe(folder)
+    kept = model.tensors()
+    megabytes = sum((folder / f"{part}.safetensors").stat().st_size for part in model.hashes) / 1e6
+    count = sum(tensor.numel() for tensor in to_floats(kept).values())
+    return card(model, count, megabytes, "eight bits" if is_eight_bits(kept) else "bfloat16")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the card in a folder is as an earlier export wrote it: nobody's words are lost with it."""
+    try:
+        return (folder / "README.md").read_text(encoding="utf-8") == _card(folder)
+    except (OSError, ValueError, ModelError):
+        return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,11 +22,13 @@ from mediadiff.io.store import local_copy, local_folder
 from mediadiff.model import Model, describe
 from mediadiff.recipe import RenderRecipe, from_dict, load_recipe
 from mediadiff.rendering.ledger import Job
-from mediadiff.rendering.request import Order, identity, natural_ending
+from mediadiff.rendering.request import Order, check_format, identity, natural_ending
 from mediadiff.validation import check, unknown
 from mediadiff.yaml_document import MAX_BYTES, dotted, read_document, read_value, shorten
 
 MOST_MISTAKES = 50
+LONGEST_NAME = 200
+"""Bytes of a file's name without its ending, which leaves room for a sidecar's."""
 _OWN = ("recipe", "model", "name", "index")
 _SAMPLING = tuple(item.name for item in fields(SamplingSettings))
 _FILES = ("given_video", "given_audio", "given", "from")
@@ -117,13 +121,16 @@ class _Bench:
         model, order = self._order(row.values)
         file, name = order.file_name(number), row.values.get("name")
         if name is not None:
-            if not re.fullmatch(r"\w[\w.+=@ -]{0,199}", str(name)):
-                raise RecipeError(f"name: takes letters, digits and _.+=@- and spaces; got {shorten(str(name))!r}")
+            if not re.fullmatch(r"\w[\w.+=@ -]*", str(name)) or len(str(name).encode()) > LONGEST_NAME:
+                said = f"takes letters, digits and _.+=@- and spaces, a letter first, at most {LONGEST_NAME} bytes"
+                raise RecipeError(f"name: {said}; got {shorten(str(name))!r}")
             file = f"{name}.{order.format}"
         asked = order.to_dict()
-        task = {"model": str(model.folder.resolve()), "weights": model.sha256, "asked": asked}
+        place = str(model.folder.resolve())
+        task = {"model": place, "weights": model.sha256, "asked": asked}
         task["files"] = dict(order.request.files)
-        shape = f"{model.sha256[:16]}-{order.shape()}"
+        # Models of the same weights may find a sound's phase otherwise.
+        shape = f"{model.sha256[:16]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}-{order.shape()}"
         return Job(number, identity(model.sha256, asked), file, shape, order.sampling.batch, task)
 
     def _order(self, values: Mapping[str, Any]) -> tuple[Model, Order]:
@@ -151,7 +158,9 @@ class _Bench:
         # A list of labels is gone through by index, as render does.
         request = replace(request, label=labels[wanted.first % len(labels)]) if labels else request
         length = model.length(wanted.seconds, request.loop)
-        return model, Order(request, length, sampling, wanted.format or natural_ending(model.recipe.streams, length))
+        format = wanted.format or natural_ending(model.recipe.streams, length)
+        check_format(format, model.recipe.streams, length)
+        return model, Order(request, length, sampling, format)
 
     def _base(self, recipe: str) -> dict[str, Any]:
         """What a render recipe says that a row may say."""
@@ -187,7 +196,7 @@ class _Bench:
 
 def _near(text: str, folder: Path) -> str:
     """A path relative to the list where there is one, else as it is: a name, or relative to the working folder."""
-    return str(folder / text) if (folder / text).exists() else text
+    return str(folder / text) if os.path.exists(folder / text) else text
 
 
 def _lines(error: MediadiffError) -> list[str]:
@@ -224,7 +233,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                values = json.loads(line, parse_constant=_no_constant)
+                values = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_once)
             except (ValueError, RecursionError) as error:
                 raise RecipeError(f"{path}: line {number}: not JSON: {error}") from error
             if not isinstance(values, dict):
@@ -236,12 +245,14 @@ def _csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines)
         try:
-            head = next(reader, [])
+            head = [name.strip() for name in next(reader, [])]
+            if twice := [name for name, count in Counter(filter(None, head)).items() if count > 1]:
+                raise RecipeError(f"{path}: line 1: the head of the table has {shorten(twice[0])} twice")
             for cells in reader:
                 place = f"line {reader.line_num}"
                 if len(cells) > len(head):
                     raise RecipeError(f"{path}: {place}: {len(cells)} cells, and the head of the table has {len(head)}")
-                named = {name.strip(): cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
+                named = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
                 if named:
                     yield Row({name: _cell(name, cell, path, place) for name, cell in named.items()}, place)
         except (csv.Error, UnicodeDecodeError) as error:
@@ -261,6 +272,14 @@ def _cell(name: str, text: str, path: Path, place: str) -> Any:
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of an object, each name of which may come once."""
+    counts = Counter(name for name, _ in pairs)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"{shorten(twice[0])} is written twice")
+    return dict(pairs)
 
 
 def _no_constant(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -296,14 +297,20 @@ def describe(model: str | Path) -> Model:
             raise TypeError("standards, scalars, sha256 and trained are mappings, and sha256 names the model's weights")
         return Model(folder, recipe, tuple(document["labels"]), *parts)
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}/model.json is damaged or not a model of mediadiff: {error!r}") from error
+        raise ModelError(
+            f"{folder}/model.json is damaged or not a model of mediadiff ({error!r}): take it from a copy"
+        ) from error
 
 
 def find(model: str | Path) -> Path:
     """The folder of a model, given as a folder or as the name of a shipped one."""
     for folder in (Path(model), SHIPPED / str(model)):
-        if (folder / "model.json").is_file():
+        if os.path.isfile(folder / "model.json"):
             return folder
+    if os.path.isfile(Path(model) / "run.json"):
+        raise ModelError(
+            f"{model}: holds a training that has no model yet: go on with --resume until its first checkpoint"
+        )
     raise ModelError(
         f"{model}: no model there (a folder with model.json), and none of that name is shipped; "
         f"shipped are: {_listed(shipped())}"

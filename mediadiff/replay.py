@@ -81,6 +81,8 @@ def replay(
         )
     if out is not None:
         check_folder(out)
+        if any(out.glob("ledger*.sqlite")):
+            raise UsageError(f"{out} holds a batch, whose clips this might replace: name another folder with --out")
     name = then.made["model"]
     if model is None and name not in shipped():
         gone = Difference("model", name, "not found", _THEN_NOW)

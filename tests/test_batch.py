@@ -17,17 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from mediadiff import batch
+from mediadiff import batch, build
 from mediadiff.batch import Settings, Shard
 from mediadiff.cli import main
 from mediadiff.clip import Clip, Picture
-from mediadiff.errors import UsageError
+from mediadiff.errors import RecipeError, UsageError
+from mediadiff.export import export
 from mediadiff.io.files import sha256
 from mediadiff.io.read import read
+from mediadiff.jobs import read_jobs
 from mediadiff.model import load
 from mediadiff.rendering import manifest
 from mediadiff.rendering.files import render_files
+from mediadiff.rendering.ledger import Ledger
 from mediadiff.rendering.verify import verify
 from mediadiff.rng import numpy_generator
 from tests.tiny import PICTURE, SOUND, tiny_model
@@ -211,13 +215,105 @@ def test_the_command_says_what_it_will_take_and_what_it_made(lists, tmp_path, ca
 
 def test_a_bad_job_costs_itself_and_is_told(lists, tmp_path, capsys):
     jobs = tmp_path / "jobs.jsonl"
-    rows = [{"model": str(lists / "sound"), "seed": i, "format": "wav" if i != 2 else "png"} for i in range(4)]
+    # What is wrong with the file that one varies is known once it is read.
+    soundfile.write(tmp_path / "bad.wav", np.full(4096, np.nan, np.float32), 4000, subtype="FLOAT")
+    rows: list[dict] = [{"model": str(lists / "sound"), "seed": i} for i in range(4)]
+    rows[2]["from"] = "bad.wav"
     jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--workers", "1"]) == 2
     said = capsys.readouterr().out
     assert "3 clips in" in said and "1 failed" in said and "--resume" in said
     (failure,) = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]
-    assert (failure["file"], failure["kind"]) == ("clip-000002.png", "request") and "png" in failure["reason"]
+    assert (failure["file"], failure["kind"]) == ("clip-000002.wav", "media") and "NaN" in failure["reason"]
+
+
+def test_a_format_that_cannot_hold_the_clips_is_a_mistake_in_the_list(lists, tmp_path, capsys):
+    jobs = tmp_path / "jobs.jsonl"
+    rows = [{"model": str(lists / "both"), "format": format, "name": format} for format in ("wav", "mkv", "gif", "png")]
+    jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["batch", str(jobs), "--out", str(tmp_path / "out"), "--workers", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "3 mistakes" in said
+    assert "line 1: format wav: holds no clips of sound and picture; take one of mp4, webm, mkv" in said
+    # What was refused holds no batch.
+    assert not list((tmp_path / "out").iterdir())
+    clips = ["render", str(lists / "both"), "--format", "wav", "--num", "9", "--out", str(tmp_path / "out")]
+    assert main(clips) == 1 and "format wav: holds no clips" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_list_says_each_thing_once(lists, tmp_path):
+    (tmp_path / "jobs.jsonl").write_text('{"model": "m", "seed": 1, "seed": 2}')
+    with pytest.raises(RecipeError, match="line 1: not JSON: seed is written twice"):
+        list(read_jobs(tmp_path / "jobs.jsonl"))
+    (tmp_path / "jobs.csv").write_text("model,seed, seed\nm,1,2\n")
+    with pytest.raises(RecipeError, match="line 1: the head of the table has seed twice"):
+        list(read_jobs(tmp_path / "jobs.csv"))
+    (tmp_path / "long.jsonl").write_text(json.dumps({"model": str(lists / "sound"), "name": "é" * 150}))
+    with pytest.raises(RecipeError, match="at most 200 bytes"):
+        list(read_jobs(tmp_path / "long.jsonl"))
+    (tmp_path / "gone.jsonl").write_text(json.dumps({"model": "m" * 300}))
+    with pytest.raises(RecipeError, match="no model there"):
+        list(read_jobs(tmp_path / "gone.jsonl"))
+
+
+def test_a_folder_of_clips_and_a_batch_keep_apart(lists, tmp_path, capsys):
+    jobs, out, clips = tmp_path / "jobs.jsonl", tmp_path / "out", tmp_path / "clips"
+    rows = [{"model": str(lists / "sound"), "seed": i} for i in range(4)]
+    jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["batch", str(jobs), "--out", str(out), "--shard", "1/2", "--workers", "1"]) == 0
+    before = {path: path.read_bytes() for path in out.glob("*.wav")}
+    assert len(before) == 2
+    render = ["render", str(lists / "sound"), "--seed", "9", "--num", "2"]
+    assert main([*render, "--out", str(out)]) == 1
+    assert "holds a batch, whose clips these might replace" in capsys.readouterr().err
+    assert main(["batch", str(jobs), "--out", str(out), "--workers", "1"]) == 1
+    assert "holds another batch, or other parts of one (ledger-1-of-2.sqlite)" in capsys.readouterr().err
+    assert main([*render, "--out", str(clips)]) == 0
+    assert main(["replay", str(next(clips.glob("*.wav"))), "--model", str(lists / "sound"), "--out", str(out)]) == 1
+    assert "holds a batch, whose clips this might replace" in capsys.readouterr().err
+    assert main(["batch", str(jobs), "--out", str(clips), "--workers", "1"]) == 1
+    assert "holds clips that are of no batch" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.glob("*.wav")} == before
+    # Rendered again, clips of the same name are replaced, which is said.
+    assert main([*render, "--out", str(clips)]) == 0
+    assert "2 clips of the same name" in capsys.readouterr().out
+    assert main(["verify", str(clips)]) == 0
+
+
+def test_a_batch_goes_on_from_where_its_files_lie_now(lists, tmp_path, monkeypatch):
+    sound = next(load(lists / "sound").render(seed=3))
+    (tmp_path / "a").mkdir()
+    sound.save(tmp_path / "a" / "given.wav")
+    jobs = tmp_path / "jobs.jsonl"
+    row = {"model": str(lists / "both"), "format": "mkv", "name": "film"}
+
+    def run():
+        ledger = Ledger(tmp_path / "out" / "ledger.sqlite")
+        ledger.fill(read_jobs(jobs))
+        (job,) = [row["task"]["files"] for row in ledger.rows()]
+        ledger.close()
+        return list(job.values())
+
+    monkeypatch.chdir(tmp_path / "a")
+    jobs.write_text(json.dumps(row | {"given_audio": "given.wav"}))
+    assert run() == [str(tmp_path / "a" / "given.wav")]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "given.wav").rename(tmp_path / "b" / "given.wav")
+    jobs.write_text(json.dumps(row | {"given_audio": "b/given.wav"}))
+    assert run() == [str(tmp_path / "b" / "given.wav")]
+
+
+def test_models_of_the_same_weights_are_not_taken_for_one(lists, tmp_path):
+    other = export(lists / "sound", tmp_path / "other", ["streams.sound.iterations=9"]).folder
+    jobs = tmp_path / "jobs.jsonl"
+    rows = [{"model": str(folder), "seed": i, "name": f"s{i}"} for i, folder in enumerate([lists / "sound", other])]
+    jobs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert batch.run(str(jobs), str(tmp_path / "out"), Settings(workers=1), silent)["done"] == 2
+    for i, folder in enumerate([lists / "sound", other]):
+        build.render(load(folder), tmp_path / f"alone{i}", seed=i)
+        (alone,) = (tmp_path / f"alone{i}").glob("*.wav")
+        assert (tmp_path / "out" / f"s{i}.wav").read_bytes() == alone.read_bytes()
 
 
 def test_a_given_file_reaches_the_worker_and_comes_back_bit_for_bit(lists, tmp_path):

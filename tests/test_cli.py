@@ -235,6 +235,50 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     assert done.stdout == "{\n0\n" and done.stderr == ""
 
 
+def test_a_reader_that_stops_early_does_not_make_a_job_done(tmp_path: Path) -> None:
+    # The first event is read, and nobody is there for the next ones.
+    code = (
+        "import time; from mediadiff import cli, demo\n"
+        "def work(out, report):\n"
+        "    for i in range(200): report({'event': 'note', 'text': str(i)}); time.sleep(0.01)\n"
+        "demo.demo = work\n"
+        "raise SystemExit(cli.main(['demo']))"
+    )
+    done = subprocess.run(
+        f"{sys.executable} -c \"{code}\" | head -1; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert done.stdout == "0\n2\n"
+    assert done.stderr == "mediadiff: stopped before the end: whoever read this output is gone; let a file take it\n"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "gone", "bare/below"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "bare").mkdir()
+    # Root may write anywhere.
+    able = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "bare" and able(path, mode))
+    (tmp_path / "train.yaml").write_text(GOOD)
+    (tmp_path / "jobs.jsonl").write_text('{"model": "digits"}')
+    out = str(tmp_path / place)
+    for command in (
+        ["render", "digits", "--out", out],
+        ["train", str(tmp_path / "train.yaml"), "--out", out],
+        ["export", "digits", "--out", out],
+        ["batch", str(tmp_path / "jobs.jsonl"), "--out", out],
+        ["demo", "--out", out],
+    ):
+        assert cli.main(command) == 1, command
+        shown = capsys.readouterr()
+        assert "is no folder; name another" in shown.err or "no permission to write in" in shown.err
+        assert "fault of mediadiff" not in shown.err and "rendering" not in shown.out
+    assert (tmp_path / "file").read_text() == "mine" and not any((tmp_path / "bare").iterdir())
+
+
 EVENTS = [
     ({"event": "step", "clips": 640, "of": 6400, "loss": 0.1234, "clips_per_second": 81.23, "seconds_left": 71.0},
      "640 of 6400 clips (10%), loss 0.1234, 81.2 clips/s, 1 min 11 s left"),

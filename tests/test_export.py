@@ -187,10 +187,16 @@ def test_the_command_says_the_size_and_warns_of_a_large_one(
     shown = capsys.readouterr().out
     assert shown.startswith(f"{out}: model.safetensors, model.json, README.md; 0.") and "warning" not in shown
     assert load(out).recipe.sampling.guidance == 2.0
+    # A card that nobody has changed follows its model; one with somebody's words stays.
+    assert "guidance 2, unless" in (out / "README.md").read_text()
+    assert cli.main(["export", str(run), "sampling.guidance=3", "--out", str(out)]) == 0
+    assert "guidance 3, unless" in (out / "README.md").read_text()
+    assert "The card README.md is new: " in capsys.readouterr().out
+    (out / "README.md").write_text((out / "README.md").read_text() + "Learned from my own voice.\n")
     monkeypatch.setattr(module, "LARGE_MB", 0.01)
     assert cli.main(["export", str(run), "--out", str(out), "--snapshot"]) == 0
     shown = capsys.readouterr().out
-    assert "The card README.md is kept as it was." in shown
+    assert "The card README.md is kept as it was." in shown and "my own voice" in (out / "README.md").read_text()
     assert (
         "warning: above 0.01 MB, a model is large" in shown
         and "without --snapshot or with --eight-bits it is smaller" in shown

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mediadiff.errors import DiskFullError, MediadiffError, MediaError, TrainingError
+from mediadiff.errors import MediadiffError, ModelError, RecipeError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    code: object = None
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no text.
         if hasattr(stream, "reconfigure"):
@@ -47,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):
         # Whoever read the output has had enough of it; typer then exits. Python flushes stdout once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return code if isinstance(code, int) else 0
     except MediadiffError as error:
         if debug:
             raise
-        return _fail(str(error), 2 if isinstance(error, DiskFullError | MediaError | TrainingError) else 1, given)
+        return _fail(str(error), 1 if isinstance(error, UsageError | RecipeError | ModelError) else 2, given)
     except Exception as error:
         if debug:
             raise

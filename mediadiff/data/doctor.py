@@ -64,7 +64,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        return 2 if self.refused else 0
+        return 2 if self.refused or not self.accepted else 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report for programs: JSON values only; names that are not Unicode have their odd bytes escaped."""
@@ -84,6 +84,8 @@ class Report:
             "",
             f"{shown(self.folder)}: {len(self.accepted)} accepted, {len(self.refused)} refused" + self._left(),
         ]
+        if not self.accepted:
+            lines.append("nothing here can be trained on: put media into the folder, or name another")
         if self.accepted:
             lengths = sorted(file.seconds for file in self.accepted)
             middle = statistics.median(lengths)

@@ -36,11 +36,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
-    check_folder(path.parent)
     temp = path.parent / f".mediadiff-tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(8)}{short_ending(path.name)}"
     _in_use.add(temp.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temp
         _sync(temp)
@@ -126,6 +125,14 @@ def check_folder(folder: str | Path) -> None:
         raise UsageError(f"{there} is no folder; name another place for what is to be written{_under(folder, there)}")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"no permission to write in {there}; name another folder{_under(folder, there)}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        check_folder(folder)
+        raise
 
 
 def _under(folder: Path, there: Path) -> str:

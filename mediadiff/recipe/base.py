@@ -88,7 +88,7 @@ def check_name(document: Document, name: str) -> None:
 
 def check_warmup(document: Document, training: TrainingSettings) -> None:
     """Notes a warm-up that is longer than the training."""
-    if training.warmup > training.clips:
+    if training.rise > training.clips:
         said = f"takes at most the clips of the training ({training.clips}); got {training.warmup}"
         note(document, ("training", "warmup"), said)
 

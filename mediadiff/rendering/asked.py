@@ -8,9 +8,11 @@ it what a `Request` holds; `Request.to_dict` is the way back.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +87,28 @@ def parse(plain: Mapping[str, Any], streams: Collection[str], label: Callable[[s
     }
 
 
-def _source(path: str | Path, files: dict[str, str]) -> dict[str, Any]:
-    """A file by name and hash; its path is noted in `files`."""
+@lru_cache(maxsize=1024)
+def _hash(path: str, size: int, changed: int) -> str:
+    """The hash of a file as it is: thousands of jobs may be given the same film."""
     from mediadiff.io.files import sha256
 
+    return sha256(path)
+
+
+def _source(path: str | Path, files: dict[str, str]) -> dict[str, Any]:
+    """A file by name and hash; its path is noted in `files`."""
     path = Path(path)
+    try:
+        status = path.stat()
+    except OSError as error:
+        cause = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        raise MediaError(path, cause) from None
     if not path.is_file():
-        raise MediaError(path, "no such file" if not path.exists() else "not a file")
-    digest = sha256(path)
-    files[digest] = str(path)
+        raise MediaError(path, "not a file")
+    # Absolute: a batch may go on in another working folder.
+    absolute = os.path.abspath(path)
+    digest = _hash(absolute, status.st_size, status.st_mtime_ns)
+    files[digest] = absolute
     return {"name": path.name, "sha256": digest}
 
 

@@ -125,7 +125,8 @@ class Ledger:
             database.execute("insert or replace into facts values (?, ?)", [name, value])
 
     def fill(self, jobs: Iterable[Job]) -> None:
-        """Takes the jobs of a batch in; a ledger holds one batch.
+        """Takes the jobs of a batch in; a ledger holds one batch. Of one that it holds, what is not done takes what
+        workers are told, such as where files lie, from these.
 
         UsageError when it holds another, or when two jobs share an id or a file.
         """
@@ -147,13 +148,19 @@ class Ledger:
                     database.execute("insert into facts values ('batch', ?)", [digest.hexdigest()])
                     return
         # Only compared: another run, which may be at work, is not kept waiting while the list is read.
-        for job in jobs:
-            told(job)
+        moved: list[tuple[str, int]] = []
+        query = "select task from jobs where place = ? and state != 'done'"
+        for job in map(told, jobs):
+            task, known = json.dumps(job.task), self._database.execute(query, [job.place]).fetchone()
+            if known is not None and known["task"] != task:
+                moved.append((task, job.place))
         if self.fact("batch") != digest.hexdigest():
             raise UsageError(
                 f"{self.path.parent} holds another batch: two batches never share a folder. Give the same jobs to "
                 "go on with that one, or another folder (--out)"
             )
+        with self._change() as database:
+            database.executemany("update jobs set task = ? where place = ? and state != 'done'", moved)
 
     def claim(self, shape: str | None = None, alone: bool = True) -> list[Claim]:
         """Up to a micro-batch of waiting jobs of one shape, `shape` if any of it wait, now held by this owner.
@@ -223,9 +230,15 @@ class Ledger:
         return int(others)
 
     def try_failed_again(self) -> int:
-        """Jobs that were set aside wait again, with all their tries. Returns how many."""
+        """Jobs that were set aside wait again, with all their tries. Returns how many.
+
+        Only those that may have ended a worker are tried alone again: what upset a whole group may be mended.
+        """
         with self._change() as database:
-            statement = "update jobs set state = 'waiting', tries = 0 where state = 'failed'"
+            statement = (
+                "update jobs set state = 'waiting', tries = 0, "
+                "alone = kind in ('killed', 'crashed', 'timeout', 'memory') where state = 'failed'"
+            )
             return database.execute(statement).rowcount
 
     def lost(self, is_there: Any) -> int:
@@ -236,7 +249,9 @@ class Ledger:
             if not is_there(row["file"])
         ]
         with self._change() as database:
-            statement = "update jobs set state = 'waiting', tries = 0, row = null where place = ? and state = 'done'"
+            statement = (
+                "update jobs set state = 'waiting', tries = 0, alone = 0, row = null where place = ? and state = 'done'"
+            )
             database.executemany(statement, [(place,) for place in gone])
         return len(gone)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -87,7 +88,8 @@ class Making:
         streams: dict[str, Any] = {}
         for name, domain in self.domains.items():
             own = self.given[name].own if name in self.given else None
-            streams[domain.medium] = own or self._joined(name, domain)
+            # A copy: what is given is kept for other clips, and whoever gets this one may change it.
+            streams[domain.medium] = deepcopy(own) or self._joined(name, domain)
         return Clip(**streams, label=self.request.label)
 
     def _decode(self, name: str, window: Window, x: Tensor, material: Material | None) -> None:

@@ -21,7 +21,6 @@ import numpy as np
 
 from mediadiff import __version__
 from mediadiff.clip import Clip
-from mediadiff.errors import MediaError
 from mediadiff.io.files import append_line, sha256, write_json
 from mediadiff.io.read import read as read_media
 from mediadiff.rendering.request import identity, without_home
@@ -77,17 +76,19 @@ def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: 
     a file that cannot be read back does not stay. A row of sound and picture says how they lie, see `together`.
     """
     path = folder / name
-    sidecar(path).unlink(missing_ok=True)
     clip.with_tags(**{TAG: json.dumps(made, separators=(",", ":"))}).save(path)
     try:
         written = read_media(path)
         both = clip.sound is not None and clip.picture is not None
         checked = {"together": together(path, clip, written)} if both else {}
-    except MediaError:
-        path.unlink()
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise
     if carried(written.tags) != made:
         write_json(sidecar(path), made)
+    else:
+        # Of an earlier clip of that name.
+        sidecar(path).unlink(missing_ok=True)
     return {
         "id": identity(made["weights"], made["recipe"]),
         "file": PurePosixPath(name).as_posix(),

@@ -13,6 +13,7 @@ from typing import Any
 
 from mediadiff.diffusion.settings import SamplingSettings
 from mediadiff.domains.base import Domain
+from mediadiff.errors import UsageError
 
 WHOLE = "whole"
 Range = tuple[Fraction, Fraction | None]
@@ -133,6 +134,18 @@ def natural_ending(domains: Mapping[str, Domain], seconds: Fraction) -> str:
     if set(media) == {"sound"}:
         return "wav"
     return "png" if set(media) == {"picture"} and media["picture"].steps(seconds) == 1 else "mp4"
+
+
+def check_format(ending: str, domains: Mapping[str, Domain], seconds: Fraction) -> None:
+    """UsageError where clips of these streams do not go into a file of this ending."""
+    from mediadiff.io.write import FORMATS
+
+    media = {domain.medium: domain for domain in domains.values()}
+    able = [name for name, format in FORMATS.items() if media.keys() <= format.holds]
+    if ending not in able:
+        raise UsageError(f"format {ending}: holds no clips of {' and '.join(media)}; take one of {', '.join(able)}")
+    if ending == "png" and (steps := media["picture"].steps(seconds)) > 1:
+        raise UsageError(f"format png: holds one frame, and these clips have {steps}; take mp4, webm, mkv or gif")
 
 
 def identity(weights: str, asked: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ class TrainingSettings:
     clips: Clips = 50_000
     batch: Annotated[int, Ge(1), Le(4096)] = 32
     learning_rate: Annotated[float, Gt(0), Lt(1)] = 4e-3
-    warmup: Annotated[int, Ge(0)] = 1_000
-    """Clips over which the learning rate rises."""
+    warmup: Annotated[int, Ge(0)] | None = None
+    """Clips over which the learning rate rises; nothing: 1000, or a tenth of the training where that is less."""
     decay: Annotated[float, Ge(0), Le(1)] = 0.3
     """The last part of training, in which the learning rate falls to zero."""
     average: Clips = 5_000
@@ -34,6 +34,11 @@ class TrainingSettings:
     """Clips between checkpoints."""
     preview: Clips = 10_000
     """Clips between previews."""
+
+    @property
+    def rise(self) -> int:
+        """The clips of the warm-up."""
+        return min(1000, self.clips // 10) if self.warmup is None else self.warmup
 
 
 @dataclass(frozen=True)

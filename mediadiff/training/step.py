@@ -27,7 +27,7 @@ from mediadiff.training.settings import TrainingSettings
 
 def learning_rate(settings: TrainingSettings, clips: int) -> float:
     """The learning rate after `clips` clips: a linear rise, a plateau, and a linear fall to zero at the end."""
-    rise = min(1.0, (clips + settings.batch) / max(1, settings.warmup))
+    rise = min(1.0, (clips + settings.batch) / max(1, settings.rise))
     fall = min(1.0, max(0.0, settings.clips - clips) / max(1.0, settings.decay * settings.clips))
     return settings.learning_rate * rise * fall
 

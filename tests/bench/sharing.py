@@ -90,7 +90,7 @@ def main() -> None:
     asked.add_argument("--threads", type=int, default=1)
     given = asked.parse_args()
     torch.set_num_threads(given.threads)
-    fewer = [f"training.warmup={min(1000, given.clips)}", "data.bounce.clips=2000", "data.test={last: 0.03}"]
+    fewer = ["data.bounce.clips=2000", "data.test={last: 0.03}"]
     recipe = load_recipe(RECIPES / "bounce.yaml", [f"training.clips={given.clips}", *fewer])
     assert isinstance(recipe, TrainRecipe)
     with tempfile.TemporaryDirectory() as folder:

@@ -131,6 +131,12 @@ def test_a_folder_without_a_recipe(tmp_path):
     assert "\n".join(report.lines()).encode()
 
 
+def test_a_folder_without_media_is_said_to_be_of_no_use(tmp_path):
+    report = examine_folder(str(tmp_path))
+    assert report.exit_code == 2 and report.lines()[1].endswith(": 0 accepted, 0 refused")
+    assert report.lines()[2] == "nothing here can be trained on: put media into the folder, or name another"
+
+
 def test_it_needs_a_window_with_domains(tmp_path):
     with pytest.raises(UsageError, match="both the domains and the window"):
         examine(DataSettings(str(tmp_path)), {"sound": SOUND})

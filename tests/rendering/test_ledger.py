@@ -78,6 +78,19 @@ def test_a_job_that_must_be_alone_comes_alone_and_last(ledger):
     assert last.job.place == 3 and last.alone
 
 
+def test_what_upset_a_group_is_tried_in_groups_again_and_what_killed_a_worker_alone(ledger):
+    held = places(ledger.claim())
+    assert held == [0, 3, 6, 9]
+    for place, kind in zip(held, ("request", "killed", "error", "timeout"), strict=True):
+        ledger.failed(place, kind, "said", 0, 0.0, again=False, alone=True)
+    assert ledger.try_failed_again() == 4
+    assert places(ledger.claim(alone=False)) == [0, 6]
+    ledger.done(0, {"file": "x"}, [], 0, 0.0)
+    ledger.give_back([6])
+    assert ledger.lost(lambda file: False) == 1
+    assert places(ledger.claim(alone=False)) == [0, 6]
+
+
 def test_what_a_dead_owner_held_waits_again(tmp_path, ledger):
     code = f"""
 from pathlib import Path

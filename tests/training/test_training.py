@@ -20,6 +20,7 @@ from mediadiff.data.cache import EncodedSet
 from mediadiff.data.loader import batch
 from mediadiff.diffusion.streams import Standard
 from mediadiff.errors import DiskFullError, ModelError, TrainingError, UsageError
+from mediadiff.io.files import alone
 from mediadiff.io.tensors import load_tensors
 from mediadiff.rng import numpy_generator
 from mediadiff.training import check, checkpoint, course, scale
@@ -454,6 +455,29 @@ def test_the_learning_rate_rises_stays_and_falls():
     settings = TrainingSettings(clips=1000, batch=10, warmup=100, learning_rate=1.0e-3, decay=0.5)
     rates = [learning_rate(settings, clips) for clips in (0, 40, 90, 500, 750, 990, 1000)]
     assert rates == pytest.approx([1e-4, 5e-4, 1e-3, 1e-3, 5e-4, 2e-5, 0])
+
+
+@pytest.mark.parametrize("clips, said, rise", [(500, None, 50), (50_000, None, 1000), (500, 0, 0), (500, 400, 400)])
+def test_a_short_training_has_a_short_warm_up(clips, said, rise):
+    assert TrainingSettings(clips=clips, warmup=said).rise == rise
+
+
+def test_one_process_trains_into_a_folder(folder, tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with alone(tmp_path / "run" / "checkpoints", "unused"):
+        with pytest.raises(UsageError, match="run is being trained by another process: wait for it, or choose another"):
+            build.train(tiny_recipe(folder=folder), tmp_path / "run")
+    build.train(tiny_recipe(folder=folder, training={"clips": 8}), tmp_path / "run")
+
+
+def test_what_a_run_was_begun_with_may_be_damaged(unbroken, folder, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    (run / "run.json").write_text("{")
+    with pytest.raises(UsageError, match="run.json is damaged .*: put a copy back, or train anew into another folder"):
+        build.train(tiny_recipe(folder=folder), run, resume=True)
+    (run / "model.json").unlink()
+    with pytest.raises(ModelError, match="holds a training that has no model yet: go on with --resume"):
+        build.load(run)
 
 
 def test_marks_are_passed_once():
