@@ -60,12 +60,13 @@ def verify(folder: Path) -> Iterator[Finding]:
             f"{folder} holds no {manifest.NAME}, so nothing says what its files must be: name a folder that clips were "
             "rendered into"
         )
-    last: dict[str, int] = {}
-    for place, (source, line, row) in enumerate(_lines(sources)):
+    # By manifest and line: a batch that is at work adds rows to several while they are read.
+    last: dict[str, tuple[Path, int]] = {}
+    for source, line, row in _lines(sources):
         if row is None:
             yield Finding(source.name, "torn", f"line {line} is not a whole row; it is passed over")
         else:
-            last[_name(row)] = place
+            last[_name(row)] = source, line
 
     changed: dict[str, tuple[str, str]] = {}  # by file: the hash of its bytes, and of its samples by its row
     for row in _valid(sources, last):
@@ -84,10 +85,10 @@ def _lines(sources: list[Path]) -> Iterator[tuple[Path, int, dict[str, Any] | No
             yield source, number, row
 
 
-def _valid(sources: list[Path], last: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _valid(sources: list[Path], last: Mapping[str, tuple[Path, int]]) -> Iterator[dict[str, Any]]:
     """The rows that count: of a file that was rendered again the last one."""
-    for place, (_, _, row) in enumerate(_lines(sources)):
-        if row is not None and last.get(_name(row)) == place:
+    for source, line, row in _lines(sources):
+        if row is not None and last.get(_name(row)) == (source, line):
             yield row
 
 
@@ -123,7 +124,9 @@ def _facts(folder: Path, row: Mapping[str, Any]) -> Finding:
     return Finding(name, "proved")
 
 
-def _owners(sources: list[Path], last: Mapping[str, int], changed: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _owners(
+    sources: list[Path], last: Mapping[str, tuple[Path, int]], changed: Mapping[str, tuple[str, str]]
+) -> dict[str, str]:
     """For each changed file that holds the bytes of another row, the file of that row."""
     by_hash: dict[str, str] = {}
     if changed:
@@ -149,7 +152,7 @@ def _changed(folder: Path, changed: Mapping[str, tuple[str, str]], owners: Mappi
             yield Finding(name, "changed", "other bytes, other samples")
 
 
-def _strangers(folder: Path, known: Mapping[str, int]) -> Iterator[Finding]:
+def _strangers(folder: Path, known: Mapping[str, object]) -> Iterator[Finding]:
     """Media that no row knows, and what a render left that was cut off."""
     for root, folders, files in os.walk(folder):
         here = Path(root)

@@ -15,6 +15,7 @@ from mediadiff.clip import Sound
 from mediadiff.errors import UsageError
 from mediadiff.io.read import read
 from mediadiff.rendering import manifest
+from mediadiff.rendering import verify as verifying
 from mediadiff.rendering.record import differences
 from mediadiff.rendering.verify import Finding, verify
 from tests.tiny import tiny_model
@@ -204,6 +205,23 @@ def test_the_manifests_of_shards_are_read_together_and_the_last_row_counts(out: 
     assert [finding.file for finding in verify(out)] == [A, B, C, D] and not found(out)
     manifest.append(out, rows[1])
     assert not found(out)
+
+
+def test_rows_that_come_while_a_folder_is_read_hide_no_others(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = manifest.read(out)
+    (out / manifest.NAME).unlink()
+    for name, part in (("manifest-1-of-2.jsonl", rows[:2]), ("manifest-2-of-2.jsonl", rows[2:])):
+        (out / name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    flip(out / C, -1)
+    again = verifying._valid
+
+    def later(sources, last):  # type: ignore[no-untyped-def]
+        with (out / "manifest-1-of-2.jsonl").open("a") as file:
+            file.write(json.dumps({**rows[0], "file": "later.wav"}) + "\n")
+        return again(sources, last)
+
+    monkeypatch.setattr(verifying, "_valid", later)
+    assert {finding.file for finding in verify(out)} == {A, B, C, D}
 
 
 def test_a_clip_is_proved_under_another_home_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
