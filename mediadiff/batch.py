@@ -121,9 +121,10 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
     target = Target.of(out)
     place = target.folder / settings.shard.name("ledger", "sqlite")
     manifest = target.folder / settings.shard.name("manifest", "jsonl")
-    if manifest.exists() and not place.exists():
+    ledgers = list(target.folder.glob("ledger*.sqlite"))
+    if not ledgers and any(target.folder.glob("manifest*.jsonl")):
         raise UsageError(f"{out} holds clips that are of no batch, and have a manifest: name another folder with --out")
-    others = [path.name for path in target.folder.glob("ledger*.sqlite") if not settings.shard.is_beside(path.name)]
+    others = [path.name for path in ledgers if not settings.shard.is_beside(path.name)]
     if others:
         said = f"{out} holds another batch, or other parts of one ({others[0]})"
         raise UsageError(f"{said}: give the same --shard as then, or another folder (--out)")
@@ -170,11 +171,11 @@ def _filled(place: Path, jobs: Iterator[Job]) -> Ledger:
     ledger = Ledger(place)
     try:
         ledger.fill(jobs)
-    except MediadiffError:
+    except BaseException:
         empty = ledger.fact("batch") is None
         ledger.close()
         for path in place.parent.glob(f"{place.name}*") if empty else ():
-            path.unlink()
+            path.unlink(missing_ok=True)
         raise
     return ledger
 

@@ -100,6 +100,7 @@ def fit(
     from another has no early snapshot of its own. UsageError while another process trains into `out`.
     """
     from mediadiff.rendering.preview import preview
+    from mediadiff.training import checkpoint
     from mediadiff.training.loop import Loop
 
     labels = encoded.labels if recipe.condition.label else ()
@@ -136,6 +137,8 @@ def fit(
     checkpoints = out / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     with alone(checkpoints, f"{out} is being trained by another process: wait for it, or choose another --out"):
+        if not resume and checkpoint.everything(checkpoints):
+            raise UsageError(f"{out} holds a training by now: choose another folder with --out")
         _begin(out, recipe, encoded, resume, origin, machine() | {"bf16": trainer.denoiser.bf16}, report)
         loop = Loop(trainer, lambda step: _batch(encoded, recipe, step), out, look, publish, report)
         loop.run(resume)
@@ -144,10 +147,16 @@ def fit(
 
 
 def encode(recipe: TrainRecipe, report: Report) -> EncodedSet:
-    """The recipe's data, decoded and encoded into the cache. UsageError if the network cannot take its length."""
+    """The recipe's data, decoded and encoded into the cache. UsageError where the recipe and the data do not fit."""
     from mediadiff.data.cache import EncodedSet
     from mediadiff.data.folder import scan
 
+    if recipe.data.mirror and len(recipe.streams) > 1:
+        if any(getattr(domain, "channels", 1) == 2 for domain in recipe.streams.values()):
+            text = (
+                "data.mirror flips pictures and not sounds, which are in stereo here: leave it out, or take channels: 1"
+            )
+            raise UsageError(text)
     found = scan(recipe.data)
     total = len(found.items)
     last = 0.0
@@ -247,7 +256,10 @@ def _begin(
 
     On another machine it may go on, which is said: the weights are then not bit for bit those of an unbroken run.
     """
-    run: dict[str, Any] = {"recipe": recipe.to_dict(), "data": encoded.fingerprint, "origin": dict(origin)}
+    said = recipe.to_dict()
+    # As long as it comes to be where the recipe does not say.
+    said["training"]["warmup"] = recipe.training.rise
+    run: dict[str, Any] = {"recipe": said, "data": encoded.fingerprint, "origin": dict(origin)}
     run["machine"] = dict(machine)
     note = out / "run.json"
     if resume and note.is_file():

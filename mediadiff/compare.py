@@ -61,7 +61,7 @@ class Comparison:
     def text(self) -> str:
         """A table for each medium, and one for synchrony, with one line for each model.
 
-        The real clips of models that are held against the same ones come first, once.
+        Models that are held against the same real clips stand below these.
         """
         from mediadiff.evaluation.report import aligned, synchrony_lines
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.card import card
-from mediadiff.errors import ModelError, UsageError
+from mediadiff.errors import MediadiffError, UsageError
 from mediadiff.io.files import check_folder, write_text
 from mediadiff.model import describe, save_model
 
@@ -107,5 +107,5 @@ def _is_ours(folder: Path) -> bool:
     """Whether the card in a folder is as an earlier export wrote it: nobody's words are lost with it."""
     try:
         return (folder / "README.md").read_text(encoding="utf-8") == _card(folder)
-    except (OSError, ValueError, ModelError):
+    except (OSError, ValueError, MediadiffError):
         return False

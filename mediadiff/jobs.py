@@ -122,7 +122,7 @@ class _Bench:
         file, name = order.file_name(number), row.values.get("name")
         if name is not None:
             if not re.fullmatch(r"\w[\w.+=@ -]*", str(name)) or len(str(name).encode()) > LONGEST_NAME:
-                said = f"takes letters, digits and _.+=@- and spaces, a letter first, at most {LONGEST_NAME} bytes"
+                said = f"takes letters, digits and _.+=@- and spaces, no sign first, at most {LONGEST_NAME} bytes"
                 raise RecipeError(f"name: {said}; got {shorten(str(name))!r}")
             file = f"{name}.{order.format}"
         asked = order.to_dict()

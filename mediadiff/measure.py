@@ -120,7 +120,7 @@ def measure_tasks(
     real = read_real(settings, model.recipe.streams, model.seconds, model.labels).test
     usable = [clip for clip in real if _can_be_given(clip, model.seconds)]
     if len(usable) < len(real):
-        text = f"{len(real) - len(usable)} real test clips are left out: stills, or shorter than the model's clips"
+        text = f"{len(real) - len(usable)} real test clips are left out: without sound or motion, or too short"
         report({"event": "note", "text": text})
     real = usable[:num]
     if len(real) < min(num, 20):

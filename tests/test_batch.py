@@ -272,8 +272,9 @@ def test_a_folder_of_clips_and_a_batch_keep_apart(lists, tmp_path, capsys):
     assert main([*render, "--out", str(clips)]) == 0
     assert main(["replay", str(next(clips.glob("*.wav"))), "--model", str(lists / "sound"), "--out", str(out)]) == 1
     assert "holds a batch, whose clips this might replace" in capsys.readouterr().err
-    assert main(["batch", str(jobs), "--out", str(clips), "--workers", "1"]) == 1
-    assert "holds clips that are of no batch" in capsys.readouterr().err
+    for part in [], ["--shard", "1/2"]:
+        assert main(["batch", str(jobs), "--out", str(clips), "--workers", "1", *part]) == 1
+        assert "holds clips that are of no batch" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.glob("*.wav")} == before
     # Rendered again, clips of the same name are replaced, which is said.
     assert main([*render, "--out", str(clips)]) == 0

@@ -12,7 +12,8 @@ _MP3_KILOBITS = {
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
 }
-_JPEG_MARK = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # none that lies within coded samples
+_PHOTO = 2**26  # bytes; of a longer JPEG the decoder has to tell whether it is whole
+_JPEG_MARK = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)  # none that lies within coded samples
 _UNKNOWN = (0, 0xFFFF_FFFF)  # sizes that writers leave when they stream
 
 
@@ -59,12 +60,12 @@ def _gif(file: BinaryIO, size: int) -> str | None:
 def _jpeg(file: BinaryIO, size: int) -> str | None:
     """From mark to mark: a thumbnail inside has an end of its own, and a telephone appends a film to a photo."""
     file.seek(2)
-    data, at = file.read(), 0
+    data, at = file.read(_PHOTO), 0
     while mark := _JPEG_MARK.search(data, at):
         if mark[1] == b"\xd9":
             return None
         at = mark.end() + int.from_bytes(data[mark.end() : mark.end() + 2], "big")
-    return "it has no JPEG end mark"
+    return None if size > _PHOTO else "it has no JPEG end mark"
 
 
 def _mp3(file: BinaryIO, size: int) -> str | None:

@@ -76,9 +76,6 @@ class TrainRecipe(Recipe):
         if isinstance(low, dict) and (left := [name for name in recipe.streams if name not in low]):
             said = f"takes one level, or one of each stream; {', '.join(left)} has none"
             note(document, ("sampling", "sigma_min"), said)
-        if recipe.data.mirror and any(getattr(domain, "channels", 1) == 2 for domain in found.values()):
-            said = "flips pictures and not sounds, which are in stereo here: leave it out, or take channels: 1"
-            note(document, ("data", "mirror"), said)
         check_warmup(document, recipe.training)
         check_interval(document, recipe.sampling)
         return replace(recipe, streams=found)

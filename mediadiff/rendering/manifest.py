@@ -83,6 +83,7 @@ def save(clip: Clip, folder: Path, name: str, made: Mapping[str, Any], seconds: 
         checked = {"together": together(path, clip, written)} if both else {}
     except BaseException:
         path.unlink(missing_ok=True)
+        sidecar(path).unlink(missing_ok=True)
         raise
     if carried(written.tags) != made:
         write_json(sidecar(path), made)

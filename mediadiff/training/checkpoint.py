@@ -98,8 +98,8 @@ def load_last(folder: Path, trainer: Trainer, back: int = 0) -> list[str]:
             faults.append(f"{path.name} is damaged and passed over ({error})")
     if found:
         raise ModelError(
-            f"{folder}: no checkpoint can be used: {'; '.join(faults)}. Delete that folder and train anew, without "
-            "--resume, or train into another one (--out)."
+            f"{folder}: no checkpoint can be used: {'; '.join(faults)}. Delete {folder.parent} and train anew, "
+            "without --resume, or train into another folder (--out)."
         )
     return faults
 

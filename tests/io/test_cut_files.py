@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,6 +79,10 @@ def test_what_is_appended_to_a_photo_and_what_is_in_it_does_not_count(tmp_path: 
     held = data[:2] + b"\xff\xe2" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail + data[2:]
     assert missing_end(io.BytesIO(held)) is None
     assert missing_end(io.BytesIO(held[:-1000])) == "it has no JPEG end mark"
+    # Nor does it take long where nothing else is left, as of a card that was erased.
+    begun = time.process_time()
+    assert missing_end(io.BytesIO(data[:-1000] + b"\xff" * 2_000_000)) == "it has no JPEG end mark"
+    assert time.process_time() - begun < 2
     assert missing_end(io.BytesIO(b"GIF89a..;\r\n")) is None
 
 

@@ -198,10 +198,9 @@ def test_where_no_checkpoint_can_be_used_it_is_said_what_to_do(unbroken, folder,
     run = shutil.copytree(unbroken[0], tmp_path / "run")
     for path in checkpoint.everything(run / "checkpoints"):
         (path / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="Delete that folder and train anew, without --resume, or train into another"):
+    with pytest.raises(ModelError, match="Delete .*run and train anew, without --resume, or train into another"):
         build.train(tiny_recipe(folder=folder), run, resume=True)
-    shutil.rmtree(run / "checkpoints")
-    (run / "model.json").unlink()
+    shutil.rmtree(run)
     build.train(tiny_recipe(folder=folder, training={"clips": 8}), run)
 
 
@@ -468,6 +467,27 @@ def test_one_process_trains_into_a_folder(folder, tmp_path):
         with pytest.raises(UsageError, match="run is being trained by another process: wait for it, or choose another"):
             build.train(tiny_recipe(folder=folder), tmp_path / "run")
     build.train(tiny_recipe(folder=folder, training={"clips": 8}), tmp_path / "run")
+    # One that looked before the other began.
+    recipe = tiny_recipe(folder=folder)
+    encoded = build.encode(recipe, lambda event: None)
+    trainer = build.new_trainer(recipe, encoded)
+    with pytest.raises(UsageError, match="run holds a training by now: choose another folder"):
+        build.fit(trainer, recipe, encoded, tmp_path / "run", False, {}, lambda event: None)
+
+
+def test_mirrored_pictures_and_stereo_sound_contradict_each_other(tmp_path):
+    stereo = {"sound": BOTH["sound"] | {"channels": 2}, "picture": BOTH["picture"]}
+    with pytest.raises(UsageError, match="data.mirror flips pictures and not sounds, which are in stereo here"):
+        build.train(tiny_recipe(stereo, tmp_path, data={"mirror": True}), tmp_path / "run")
+
+
+def test_a_warm_up_that_nobody_named_is_written_down_as_long_as_it_is(unbroken, folder, tmp_path):
+    recipe = tiny_recipe(folder=folder, training={"clips": 10_000, "warmup": None, "checkpoint": 8})
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", report=stop_at(16))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["training"]["warmup"] == 1000
+    with pytest.raises(Stop):
+        build.train(recipe, tmp_path / "run", resume=True, report=stop_at(32))
 
 
 def test_what_a_run_was_begun_with_may_be_damaged(unbroken, folder, tmp_path):
