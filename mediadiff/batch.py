@@ -26,8 +26,9 @@ from mediadiff.jobs import read_jobs
 from mediadiff.rendering.abreast import processors
 from mediadiff.rendering.batch import Batch, Crew
 from mediadiff.rendering.estimate import Estimate, Trial, estimate
-from mediadiff.rendering.ledger import Job, Ledger
-from mediadiff.rendering.page import Entry, write_page
+from mediadiff.rendering.ledger import Job, Ledger, ledgers
+from mediadiff.rendering.manifest import sources
+from mediadiff.rendering.page import PICTURES, Entry, write_page
 from mediadiff.rendering.workers import Workers
 
 Report = Callable[[dict[str, Any]], None]
@@ -121,16 +122,16 @@ def run(jobs: str, out: str, settings: Settings, report: Report) -> dict[str, An
     target = Target.of(out)
     place = target.folder / settings.shard.name("ledger", "sqlite")
     manifest = target.folder / settings.shard.name("manifest", "jsonl")
-    ledgers = list(target.folder.glob("ledger*.sqlite"))
-    if not ledgers and any(target.folder.glob("manifest*.jsonl")):
+    there = ledgers(target.folder)
+    if not there and sources(target.folder):
         raise UsageError(f"{out} holds clips that are of no batch, and have a manifest: name another folder with --out")
-    others = [path.name for path in ledgers if not settings.shard.is_beside(path.name)]
+    others = [path.name for path in there if not settings.shard.is_beside(path.name)]
     if others:
         said = f"{out} holds another batch, or other parts of one ({others[0]})"
         raise UsageError(f"{said}: give the same --shard as then, or another folder (--out)")
     ledger = _filled(place, settings.shard.of_jobs(read_jobs(_list(jobs))))
     try:
-        for folder in (target.folder, target.folder / "pictures"):
+        for folder in (target.folder, target.folder / PICTURES):
             if folder.is_dir():
                 sweep(folder)
         # Listed only once it is known which files another run may have finished by then.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mediadiff.domains.base import exact
 from mediadiff.errors import UsageError
-from mediadiff.io.files import alone, cache_folder, check_folder, write_json
+from mediadiff.io.files import cache_folder, check_folder, write_json
+from mediadiff.io.locks import alone
 from mediadiff.model import Model, load, new_denoiser, save_model, shipped
 
 if TYPE_CHECKING:

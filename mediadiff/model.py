@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from mediadiff.domains.base import exact
 from mediadiff.errors import ModelError, UsageError
-from mediadiff.io.files import undisturbed, write_json
+from mediadiff.io.files import write_json
+from mediadiff.io.locks import undisturbed
 
 if TYPE_CHECKING:
     from torch import Tensor

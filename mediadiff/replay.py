@@ -15,6 +15,7 @@ from mediadiff.io.files import check_folder, sha256
 from mediadiff.io.write import FORMATS
 from mediadiff.model import SHIPPED, Model, describe, shipped
 from mediadiff.rendering import manifest
+from mediadiff.rendering.ledger import refuse_batch
 from mediadiff.rendering.record import Difference, Record, differences, recorded
 
 Outcome = Literal["same bytes", "same samples", "other samples", "other weights", "not rendered"]
@@ -81,8 +82,7 @@ def replay(
         )
     if out is not None:
         check_folder(out)
-        if any(out.glob("ledger*.sqlite")):
-            raise UsageError(f"{out} holds a batch, whose clips this might replace: name another folder with --out")
+        refuse_batch(out)
     name = then.made["model"]
     if model is None and name not in shipped():
         gone = Difference("model", name, "not found", _THEN_NOW)

@@ -266,12 +266,12 @@ def test_a_folder_of_clips_and_a_batch_keep_apart(lists, tmp_path, capsys):
     assert len(before) == 2
     render = ["render", str(lists / "sound"), "--seed", "9", "--num", "2"]
     assert main([*render, "--out", str(out)]) == 1
-    assert "holds a batch, whose clips these might replace" in capsys.readouterr().err
+    assert "holds a batch, whose clips might be replaced" in capsys.readouterr().err
     assert main(["batch", str(jobs), "--out", str(out), "--workers", "1"]) == 1
     assert "holds another batch, or other parts of one (ledger-1-of-2.sqlite)" in capsys.readouterr().err
     assert main([*render, "--out", str(clips)]) == 0
     assert main(["replay", str(next(clips.glob("*.wav"))), "--model", str(lists / "sound"), "--out", str(out)]) == 1
-    assert "holds a batch, whose clips this might replace" in capsys.readouterr().err
+    assert "holds a batch, whose clips might be replaced" in capsys.readouterr().err
     for part in [], ["--shard", "1/2"]:
         assert main(["batch", str(jobs), "--out", str(clips), "--workers", "1", *part]) == 1
         assert "holds clips that are of no batch" in capsys.readouterr().err

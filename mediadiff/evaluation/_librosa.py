@@ -6,7 +6,8 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from types import ModuleType
 
-from mediadiff.io.files import cache_folder, one_at_a_time
+from mediadiff.io.files import cache_folder
+from mediadiff.io.locks import one_at_a_time
 
 
 @cache

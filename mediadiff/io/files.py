@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,17 +105,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MEDIADIFF_CACHE") or Path(home).expanduser() / "mediadiff")
 
 
-@contextmanager
-def one_at_a_time(path: str | Path) -> Iterator[None]:
-    """The block runs when no other process is in one with the same `path`, a file that is made and stays empty."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        # Given back when the file is closed, which a killed process does too.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def check_folder(folder: str | Path) -> None:
     """UsageError where nothing can be written below `folder`, which need not be there yet."""
     folder = Path(folder)
@@ -137,37 +125,6 @@ def _make_folder(folder: Path) -> None:
 
 def _under(folder: Path, there: Path) -> str:
     return "" if folder == there else f" than {folder}"
-
-
-@contextmanager
-def alone(folder: str | Path, said: str) -> Iterator[None]:
-    """The block runs in one process at a time for a folder. UsageError, with what is `said`, while another runs it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(said) from None
-        except OSError:
-            pass  # A file system that knows no locks.
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def undisturbed(folder: str | Path, writes: bool) -> Iterator[None]:
-    """The block runs when no other process writes in its own to the files of `folder`, or, if it `writes`, reads them.
-
-    Where the file system knows no locks, it runs at once.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX if writes else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(handle)
 
 
 def is_temporary(name: str) -> bool:

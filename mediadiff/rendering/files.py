@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mediadiff.clip import Clip
-from mediadiff.errors import ClipError, DiskFullError, MediadiffError, UsageError
-from mediadiff.io.files import check_folder, undisturbed
+from mediadiff.errors import ClipError, DiskFullError, MediadiffError
+from mediadiff.io.files import check_folder
+from mediadiff.io.locks import undisturbed
 from mediadiff.rendering import manifest
 from mediadiff.rendering.failures import reason_of
 from mediadiff.rendering.generator import Generator
+from mediadiff.rendering.ledger import refuse_batch
 from mediadiff.rendering.request import WHOLE, Order
 from mediadiff.rendering.seam import seam
 
@@ -34,9 +36,8 @@ def render_files(
     `model` and `weights`, its name and its weights' hash, go into the files and the folder's manifest. A full disk
     stops the run, since no later clip would fit either; every other failure is noted and passed over.
     """
-    if any(out.glob("ledger*.sqlite")):
-        raise UsageError(f"{out} holds a batch, whose clips these might replace: name another folder with --out")
     check_folder(out)
+    refuse_batch(out)
     out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     files: list[str] = []

@@ -48,6 +48,17 @@ create table attempts (place integer, began real, ended real, worker integer, ou
 """
 
 
+def ledgers(folder: Path) -> list[Path]:
+    """The ledgers of a folder: that of its batch, or those of the parts of it."""
+    return sorted(folder.glob("ledger*.sqlite"))
+
+
+def refuse_batch(folder: Path) -> None:
+    """UsageError where a folder that clips are to go into holds a batch."""
+    if ledgers(folder):
+        raise UsageError(f"{folder} holds a batch, whose clips might be replaced: name another folder with --out")
+
+
 @dataclass(frozen=True)
 class Job:
     """One file to be made. `task` is what a worker is told of it: plain data."""

@@ -20,6 +20,8 @@ from mediadiff.errors import UsageError
 from mediadiff.io.files import whole_file
 from mediadiff.rendering import page_look
 
+PICTURES = "pictures"
+"""The folder, beside the page, of what clips look like."""
 STATUSES = ("done", "failed", "waiting")
 _PLAYERS = {
     "audio": (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a"),

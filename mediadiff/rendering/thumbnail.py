@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from mediadiff.clip import Clip, Picture, Sound
 from mediadiff.errors import UsageError
 from mediadiff.io.files import write_bytes
+from mediadiff.rendering.page import PICTURES
 
-FOLDER = "pictures"
 SOUND_SIZE = (320, 140)
 """Width and height in pixels of a picture of sound."""
 
@@ -46,7 +46,7 @@ def draw(clip: Clip, folder: str | Path, stem: str) -> list[str]:
     for what, image in drawn.items():
         data = io.BytesIO()
         image.save(data, "PNG", compress_level=1)
-        names.append(f"{FOLDER}/{stem}-{what}.png")
+        names.append(f"{PICTURES}/{stem}-{what}.png")
         write_bytes(Path(folder) / names[-1], data.getvalue())
     return names
 

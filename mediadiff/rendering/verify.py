@@ -19,13 +19,13 @@ from mediadiff.io.probe import probe
 from mediadiff.io.read import read
 from mediadiff.io.write import FORMATS
 from mediadiff.rendering import manifest
+from mediadiff.rendering.page import PICTURES
 from mediadiff.rendering.record import differences
 from mediadiff.rendering.request import recorded_identity
 
 Kind = Literal["proved", "missing", "changed", "retagged", "swapped", "facts", "foreign", "torn", "leftover"]
 _NOTES = ("torn", "leftover")
 _MEDIA = frozenset([*FORMATS, *"aac aif aiff au avi avif bmp jpeg jpg m4v mov mpeg mpg oga opus tif tiff webp".split()])
-_PICTURES = "pictures"  # of the page
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _strangers(folder: Path, known: Mapping[str, object]) -> Iterator[Finding]:
     for root, folders, files in os.walk(folder):
         here = Path(root)
         folders[:] = sorted(
-            name for name in folders if not manifest.sources(here / name) and (here != folder or name != _PICTURES)
+            name for name in folders if not manifest.sources(here / name) and (here != folder or name != PICTURES)
         )
         for file in sorted(files):
             name = (here / file).relative_to(folder).as_posix()

@@ -13,8 +13,6 @@ MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial x -> a x + b x^3 + c x^5 that takes singular values from 0..1 near 1, steepest at 0."""
 STEPS = 5
-
-
 TURNS = 2
 """Steps in which each matrix has a turn to be made orthogonal once."""
 
@@ -25,8 +23,7 @@ class Muon(torch.optim.Optimizer):
     What torch's own does (Nesterov momentum; steps as long as AdamW's, arXiv 2502.16982, eq. 4), but also in float32:
     torch's computes in bfloat16 always, which takes several times as long where a processor is not made for it. And it
     makes momenta orthogonal in turns, about half of the work in each step: between its turns a matrix goes on in its
-    last direction, as its momentum changes by little. That halves what it takes, and a clip
-    teaches about as much.
+    last direction, as its momentum changes by little. That halves what it takes, and a clip teaches about as much.
     """
 
     def __init__(self, matrices: Iterable[Tensor], learning_rate: float, weight_decay: float, bf16: bool):

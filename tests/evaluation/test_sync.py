@@ -100,7 +100,8 @@ import sys, threading
 import numpy as np
 from mediadiff.clip import Sound
 from mediadiff.evaluation.sync import onsets
-from mediadiff.io.files import cache_folder, one_at_a_time
+from mediadiff.io.files import cache_folder
+from mediadiff.io.locks import one_at_a_time
 
 hit = np.zeros((1, 16000), np.float32)
 hit[0, 8000:8400] = np.sin(np.arange(400) / 3)

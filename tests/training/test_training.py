@@ -20,7 +20,7 @@ from mediadiff.data.cache import EncodedSet
 from mediadiff.data.loader import batch
 from mediadiff.diffusion.streams import Standard
 from mediadiff.errors import DiskFullError, ModelError, TrainingError, UsageError
-from mediadiff.io.files import alone
+from mediadiff.io.locks import alone
 from mediadiff.io.tensors import load_tensors
 from mediadiff.rng import numpy_generator
 from mediadiff.training import check, checkpoint, course, scale
